@@ -1,0 +1,88 @@
+# EntroOS: `make run` boots it in QEMU on this terminal, `make test` tests all of it.
+
+GO      ?= go
+TOOL    := $(GO) tool -modfile=tools/go.mod
+VERSION := $(shell cat VERSION)
+IMAGE   := build/entroos.img
+
+# Debian packages that the builds and the tests need.
+PACKAGES := linux-source-6.12 gcc libc6-dev make bc bison flex kmod libelf-dev libssl-dev libseccomp-dev pkg-config xz-utils zstd \
+	binutils systemd-boot-efi mtools dosfstools gdisk e2fsprogs e2fsck-static squashfs-tools ca-certificates \
+	qemu-system-x86 qemu-utils ovmf \
+	mmdebstrap buildah
+
+# What the image is made of, so that `make image` builds only when it changed.
+SOURCES := go.mod go.sum VERSION Makefile $(shell find api appliance cmd equations image init kernel-config ledger nko qemu runtime \
+	-type f ! -name '*_test.go' ! -path '*/testdata/*' 2>/dev/null)
+
+.PHONY: run test test-unit test-vm soak bench build image kernel fixtures lint fmt generate packages clean
+
+run: image
+	build/entroos vm
+
+build: packages build/entroos
+
+build/entroos: $(SOURCES)
+	$(GO) build -trimpath -o $@ ./cmd/entroos
+
+kernel: build
+	build/entroos kernel build
+
+image: build $(IMAGE)
+
+$(IMAGE): build/entroos
+	build/entroos kernel build
+	build/entroos image build
+
+fixtures: packages
+	@qemu/fixtures.sh build/fixtures >/dev/null
+
+# The last line is gotestsum's own. VM tests run two at a time, one CPU each.
+test: test-unit test-vm
+
+test-unit: packages
+	$(TOOL) gotestsum --format pkgname -- -timeout 10m ./...
+
+test-vm: image fixtures
+	$(TOOL) gotestsum --format testname -- -tags vm -p 1 -parallel 2 -timeout 30m -count 1 $(VM_TESTS) ./qemu/... ./runtime/... ./nko/...
+
+soak: image fixtures
+	$(TOOL) gotestsum --format testname -- -tags 'vm soak' -p 1 -parallel 2 -timeout 12h -count 1 -run Soak ./qemu/...
+
+bench: image fixtures
+	$(GO) test -run '^$$' -bench . -benchmem ./equations/... ./ledger/...
+	$(GO) test -tags vm -run '^$$' -bench . -benchtime 1x -timeout 60m ./qemu/...
+
+lint: packages
+	@unformatted=$$(git ls-files '*.go' | grep -v -E '\.(pb|connect)\.go$$' | xargs $(TOOL) gofumpt -l); \
+		if [ -n "$$unformatted" ]; then echo "gofumpt would change:"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) vet -tags vm ./...
+	$(TOOL) staticcheck ./...
+	$(TOOL) staticcheck -tags vm ./...
+
+fmt:
+	git ls-files '*.go' | grep -v -E '\.(pb|connect)\.go$$' | xargs $(TOOL) gofumpt -w
+
+generate:
+	$(TOOL) buf lint
+	$(TOOL) buf generate
+
+# Installs the Debian packages that are missing; elsewhere, lists them.
+packages:
+	@if ! command -v dpkg-query >/dev/null; then \
+		for tool in qemu-system-x86_64 mksquashfs mcopy sgdisk mkfs.ext4 mkfs.vfat objcopy; do \
+			command -v $$tool >/dev/null || absent=1; done; \
+		if [ -n "$$absent" ]; then \
+			echo "This is not Debian. Install what these Debian packages hold, then run make again:"; \
+			echo "$(PACKAGES)" | fold -s -w 100; exit 1; fi; exit 0; fi; \
+	missing=$$(for package in $(PACKAGES); do \
+		[ "$$(dpkg-query -W -f='$${db:Status-Status}' $$package 2>/dev/null)" = installed ] || echo $$package; done); \
+	if [ -n "$$missing" ]; then \
+		if [ "$$(id -u)" = 0 ]; then sudo=; else sudo=sudo; fi; \
+		echo "Installing missing Debian packages$${sudo:+ (with sudo)}:" $$missing; \
+		$$sudo apt-get update -q && \
+		$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing; fi
+
+clean:
+	rm -rf build
