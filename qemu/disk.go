@@ -1,0 +1,147 @@
+package qemu
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+)
+
+// Interface is how a disk is attached.
+type Interface string
+
+// The interfaces of a disk. The empty Interface is Virtio.
+const (
+	Virtio Interface = "virtio"
+	USB    Interface = "usb" // a stick on xHCI
+	SATA   Interface = "sata"
+	NVMe   Interface = "nvme"
+)
+
+// Disk is a disk of the machine. Its state survives power cuts as a real
+// disk's does: with an overlay, space that was newly written but not flushed
+// is lost when QEMU is killed.
+type Disk struct {
+	// Image is a raw image that is only read; writes go to the overlay. Empty
+	// is a blank disk of Size bytes.
+	Image string
+	// File is the overlay (qcow2), or with Raw the disk itself. It is made when
+	// it is not there. Empty is a file in the machine's Dir.
+	File string
+	// Raw makes File the disk's plain bytes, sparse, for tests that look at
+	// them from outside. An Image is then copied.
+	Raw bool
+	// Size in bytes; 0 is the Image's. A larger Size is the image flashed to a
+	// larger disk.
+	Size int64
+	// Interface is Virtio, USB, SATA or NVMe.
+	Interface Interface
+	// Serial is the serial number that the disk reports.
+	Serial string
+}
+
+// prepare makes the disk's file, by default at path.
+func (d *Disk) prepare(path string) error {
+	switch d.Interface {
+	case "":
+		d.Interface = Virtio
+	case Virtio, USB, SATA, NVMe:
+	default:
+		return fmt.Errorf("qemu: disk interface %q is none of virtio, usb, sata, nvme", d.Interface)
+	}
+	if d.Image == "" && d.Size <= 0 {
+		return errors.New("qemu: a disk without an image needs a size")
+	}
+	if d.File == "" {
+		d.File = path
+	}
+	if d.Image != "" {
+		info, err := os.Stat(d.Image)
+		if err != nil {
+			return fmt.Errorf("qemu: disk image: %w", err)
+		}
+		if d.Size != 0 && d.Size < info.Size() {
+			return fmt.Errorf("qemu: %s has %d bytes, its disk only %d", d.Image, info.Size(), d.Size)
+		}
+	}
+	switch _, err := os.Stat(d.File); {
+	case err == nil:
+		return nil // an earlier machine's, with its state
+	case !errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("qemu: %w", err)
+	}
+	if d.Raw {
+		return d.makeRaw()
+	}
+	return d.makeOverlay()
+}
+
+// makeOverlay has qemu-img make File over Image.
+func (d *Disk) makeOverlay() error {
+	args := []string{"create", "-q", "-f", "qcow2"}
+	if d.Image != "" {
+		// A relative name would be taken as relative to the overlay.
+		image, err := filepath.Abs(d.Image)
+		if err != nil {
+			return fmt.Errorf("qemu: %w", err)
+		}
+		args = append(args, "-b", image, "-F", "raw")
+	}
+	args = append(args, d.File)
+	if d.Size != 0 {
+		args = append(args, fmt.Sprint(d.Size))
+	}
+	if out, err := exec.Command("qemu-img", args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("qemu: making %s: %w: %s", d.File, err, out)
+	}
+	return nil
+}
+
+// makeRaw makes File a sparse copy of Image, or blank.
+func (d *Disk) makeRaw() error {
+	if d.Image != "" {
+		out, err := exec.Command("cp", "--sparse=always", d.Image, d.File).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("qemu: making %s: %w: %s", d.File, err, out)
+		}
+	}
+	if d.Size == 0 {
+		return nil
+	}
+	f, err := os.OpenFile(d.File, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return fmt.Errorf("qemu: %w", err)
+	}
+	if err := f.Truncate(d.Size); err != nil {
+		f.Close()
+		return fmt.Errorf("qemu: %w", err)
+	}
+	if err := f.Close(); err != nil {
+		return fmt.Errorf("qemu: %w", err)
+	}
+	return nil
+}
+
+// args attach the i-th disk.
+func (d *Disk) args(i int) []string {
+	id := fmt.Sprintf("disk%d", i)
+	format := "qcow2"
+	if d.Raw {
+		format = "raw"
+	}
+	drive := fmt.Sprintf("if=none,id=%s,format=%s,cache=writeback,discard=unmap,file=%s", id, format, escape(d.File))
+	device := map[Interface]string{
+		Virtio: "virtio-blk-pci",
+		USB:    "usb-storage,bus=xhci.0,removable=on",
+		SATA:   fmt.Sprintf("ide-hd,bus=ide.%d", i),
+		NVMe:   "nvme",
+	}[d.Interface]
+	serial := d.Serial
+	if serial == "" {
+		serial = id // nvme insists on one
+	}
+	device += fmt.Sprintf(",drive=%s,bootindex=%d,serial=%s", id, i, escape(serial))
+	return []string{"-drive", drive, "-device", device}
+}

@@ -1,0 +1,181 @@
+package qemu_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/entroos/entroos/qemu"
+)
+
+// These tests need no image: the firmware's own shell is the guest.
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var shellPrompt = regexp.MustCompile(`Shell> `)
+
+// firmwareShell starts a machine whose firmware finds only blank disks.
+func firmwareShell(t *testing.T, cfg qemu.Config) (*qemu.VM, context.Context) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	t.Cleanup(cancel)
+	cfg.Network.None = true
+	vm, err := qemu.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := vm.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := vm.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	return vm, ctx
+}
+
+func TestMachineSpeaksAndSurvivesPowerCut(t *testing.T) {
+	vm, ctx := firmwareShell(t, qemu.Config{})
+	enterShell := func() {
+		t.Helper()
+		if _, err := vm.Expect(ctx, regexp.MustCompile(`Press .*ESC.* in \d seconds`)); err != nil {
+			t.Fatal(err)
+		}
+		if err := vm.Send("\r"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := vm.Expect(ctx, shellPrompt); err != nil {
+			t.Fatal(err)
+		}
+	}
+	enterShell()
+	if err := vm.Send("set entroos kept\r"); err != nil { // not volatile: in the firmware's variables
+		t.Fatal(err)
+	}
+	if _, err := vm.Expect(ctx, shellPrompt); err != nil {
+		t.Fatal(err)
+	}
+	if err := vm.Start(ctx); err == nil {
+		t.Fatal("a running machine was started")
+	}
+	pid := vm.PID()
+	if err := vm.PowerCut(); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, 0); err != syscall.ESRCH {
+		t.Fatalf("QEMU is still there after the power cut: %v", err)
+	}
+	if vm.Running() {
+		t.Fatal("the machine runs without power")
+	}
+	if err := vm.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	enterShell()
+	if err := vm.Send("echo value-%entroos%\r"); err != nil {
+		t.Fatal(err)
+	}
+	match, err := vm.Expect(ctx, regexp.MustCompile(`value-(\w+)\s*\r`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if match[1] != "kept" {
+		t.Fatalf("after the power cut the firmware variable is %q", match[1])
+	}
+	var status struct{ Status string }
+	if err := vm.QMP(ctx, "query-status", nil, &status); err != nil || status.Status != "running" {
+		t.Fatalf("status %+v, %v", status, err)
+	}
+	if err := vm.QMP(ctx, "no-such-command", nil, nil); err == nil || !strings.Contains(err.Error(), "CommandNotFound") {
+		t.Fatalf("an unknown QMP command gave %v", err)
+	}
+	if err := vm.Send("reset -s\r"); err != nil {
+		t.Fatal(err)
+	}
+	if err := vm.Wait(ctx); err != nil {
+		t.Fatalf("the guest's own power-off: %v", err)
+	}
+}
+
+func TestExpectTellsTheTranscript(t *testing.T) {
+	vm, ctx := firmwareShell(t, qemu.Config{})
+	if _, err := vm.Expect(ctx, regexp.MustCompile(`Shell`)); err != nil {
+		t.Fatal(err)
+	}
+	short, cancel := context.WithTimeout(ctx, time.Millisecond)
+	defer cancel()
+	_, err := vm.Expect(short, regexp.MustCompile(`never printed`))
+	if err == nil || !strings.Contains(err.Error(), "Shell") || !strings.Contains(err.Error(), "never printed") {
+		t.Fatalf("an error without transcript: %v", err)
+	}
+	if _, _, _, err := vm.Command(short, "status"); err == nil {
+		t.Fatal("a firmware answered a command")
+	}
+}
+
+func TestEveryDiskInterfaceIsSeen(t *testing.T) {
+	image := filepath.Join(t.TempDir(), "image, with a comma")
+	if err := os.WriteFile(image, make([]byte, 1<<20), 0o444); err != nil {
+		t.Fatal(err)
+	}
+	vm, ctx := firmwareShell(t, qemu.Config{Disks: []qemu.Disk{
+		{Image: image},
+		{Image: image, Interface: qemu.USB, Size: 8 << 20},
+		{Size: 1 << 20, Interface: qemu.SATA},
+		{Size: 1 << 20, Interface: qemu.NVMe, Raw: true},
+	}})
+	if _, err := vm.Expect(ctx, regexp.MustCompile(`Press .*ESC`)); err != nil {
+		t.Fatal(err)
+	}
+	if err := vm.Send("\r"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := vm.Expect(ctx, shellPrompt); err != nil {
+		t.Fatal(err)
+	}
+	if err := vm.Send("map -r\r"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := vm.Expect(ctx, shellPrompt); err != nil {
+		t.Fatal(err)
+	}
+	transcript := string(vm.Transcript())
+	for _, path := range []string{`USB\(`, `Sata\(`, `NVMe\(`} {
+		if !regexp.MustCompile(path).MatchString(transcript) {
+			t.Errorf("no disk at %s in %s", path, transcript)
+		}
+	}
+}
+
+func TestUnstartableMachineSaysWhy(t *testing.T) {
+	vm, ctx := firmwareShell(t, qemu.Config{ExtraArgs: []string{"-device", "no-such-device"}})
+	if _, err := vm.Expect(ctx, regexp.MustCompile(`.`)); err == nil || !strings.Contains(err.Error(), "no-such-device") {
+		t.Fatalf("got %v", err)
+	}
+	if err := vm.Wait(ctx); err == nil || !strings.Contains(err.Error(), "no-such-device") {
+		t.Fatalf("got %v", err)
+	}
+}
+
+func TestConfigIsChecked(t *testing.T) {
+	for name, cfg := range map[string]qemu.Config{
+		"disk without size":    {Disks: []qemu.Disk{{}}},
+		"missing image":        {Disks: []qemu.Disk{{Image: "/does/not/exist"}}},
+		"unknown interface":    {Disks: []qemu.Disk{{Size: 1 << 20, Interface: "scsi"}}},
+		"negative memory":      {MemoryMB: -1},
+		"unknown acceleration": {Accel: "warp"},
+	} {
+		if vm, err := qemu.New(cfg); err == nil {
+			t.Errorf("%s: made", name)
+			vm.Close()
+		}
+	}
+}
