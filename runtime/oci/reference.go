@@ -1,0 +1,49 @@
+package oci
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/distribution/reference"
+)
+
+// NormalizeReference gives the form in which an image's name is kept and
+// shown: name:tag, where the tag is latest when none is given and the
+// registries that add nothing, docker.io (with its library/) and localhost,
+// are left out. A digest is no name.
+func NormalizeReference(s string) (string, error) {
+	s = strings.TrimSpace(s)
+	if len(s) > 512 {
+		return "", fmt.Errorf("image name of %d bytes is too long", len(s))
+	}
+	named, err := reference.ParseNormalizedNamed(s)
+	if err != nil {
+		return "", fmt.Errorf("image name %q: %w", s, err)
+	}
+	if _, ok := named.(reference.Digested); ok {
+		return "", fmt.Errorf("image name %q: carries a digest, where only a name and a tag can stand", s)
+	}
+	tagged, ok := reference.TagNameOnly(named).(reference.Tagged)
+	if !ok {
+		return "", fmt.Errorf("image name %q: no tag", s)
+	}
+	name := strings.TrimPrefix(reference.FamiliarName(named), "localhost/")
+	return name + ":" + tagged.Tag(), nil
+}
+
+// ErrAmbiguous is returned for a prefix that more than one image's digest has.
+var ErrAmbiguous = errors.New("more than one image has a digest that begins so")
+
+var digestPrefix = regexp.MustCompile(`^(?:sha256:)?([0-9a-f]{4,64})$`)
+
+// parseDigestPrefix gives the hexadecimal digits of a digest or the beginning
+// of one, with or without sha256: before it.
+func parseDigestPrefix(s string) (string, bool) {
+	m := digestPrefix.FindStringSubmatch(s)
+	if m == nil {
+		return "", false
+	}
+	return m[1], true
+}

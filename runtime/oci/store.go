@@ -1,0 +1,265 @@
+// Package oci keeps container images: it imports OCI layouts and
+// docker-archives with every digest verified, and keeps each layer unpacked
+// once, ready to be stacked by overlayfs.
+//
+// On disk, below the store's directory:
+//
+//	layers/<diff id in hexadecimal>/   a layer's files, in overlayfs's form
+//	staging/                           imports on their way; emptied by Recover
+//
+// Layers, images and names are records in three buckets of the database. A
+// layer is there when its record is; the record is written last and deleted
+// first.
+package oci
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/entroos/entroos/runtime/record"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"go.etcd.io/bbolt"
+)
+
+const (
+	imageBucket     record.Bucket[imageRecord] = "runtime/images"     // by digest
+	layerBucket     record.Bucket[layerRecord] = "runtime/layers"     // by diff id in hexadecimal
+	referenceBucket record.Bucket[string]      = "runtime/references" // name to digest
+)
+
+// Store is the images of one box. Its methods may be called concurrently.
+type Store struct {
+	dir       string
+	db        *bbolt.DB
+	importing chan struct{} // holds one token while an import or a removal runs
+}
+
+// imageRecord is what is kept of an image.
+type imageRecord struct {
+	ConfigDigest      string
+	Manifest, Config  []byte
+	Layers            []string // diff ids, the lowest first
+	Size              int64
+	Created, Imported time.Time
+	Architecture, OS  string
+}
+
+type layerRecord struct{ Size int64 }
+
+// Image is an image in the store.
+type Image struct {
+	Digest       string   // of the manifest, sha256:...
+	ConfigDigest string   // sha256:...
+	References   []string // its names, sorted
+	Size         int64    // bytes of its layers' files
+	Created      time.Time
+	Imported     time.Time
+	Architecture string
+	OS           string
+	Config       *v1.ConfigFile
+	layers       []string
+}
+
+var (
+	// ErrNotFound is returned for an image that is not in the store.
+	ErrNotFound = errors.New("no such image")
+	// ErrInUse is returned for an image that cannot be removed.
+	ErrInUse = errors.New("the image is in use")
+)
+
+// Open opens the store in dir, which is made if it is not there.
+func Open(dir string, db *bbolt.DB) (*Store, error) {
+	s := &Store{dir: dir, db: db, importing: make(chan struct{}, 1)}
+	// Layers' files keep the owners and modes that images give them, setuid
+	// programs included: no user of the box itself has business there.
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	for _, d := range []string{s.layers(), s.staging()} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			return nil, err
+		}
+	}
+	err := record.Update(db, func(tx *bbolt.Tx) error {
+		return errors.Join(imageBucket.Create(tx), layerBucket.Create(tx), referenceBucket.Create(tx))
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Store) layers() string  { return filepath.Join(s.dir, "layers") }
+func (s *Store) staging() string { return filepath.Join(s.dir, "staging") }
+
+// budget is what an import may write: all that is free, less a sixteenth and
+// 64 MiB that logs and the ledger need to go on.
+func (s *Store) budget() (budget, error) {
+	bytes, inodes, err := freeSpace(s.dir)
+	if err != nil {
+		return budget{}, err
+	}
+	b := int64(bytes - bytes/16 - 64<<20)
+	if bytes < 128<<20 {
+		b = 0
+	}
+	return budget{bytes: b, entries: int64(min(inodes-inodes/16, maxLayerEntries))}, nil
+}
+
+// Recover removes what imports and removals that were cut short have left. No
+// other method may be running.
+func (s *Store) Recover() error {
+	if err := removeChildren(s.staging(), func(string) bool { return false }); err != nil {
+		return err
+	}
+	recorded := make(map[string]bool)
+	err := record.View(s.db, func(tx *bbolt.Tx) error {
+		return layerBucket.Each(tx, func(id string, _ layerRecord) error {
+			recorded[id] = true
+			return nil
+		})
+	})
+	if err != nil {
+		return err
+	}
+	return removeChildren(s.layers(), func(name string) bool { return recorded[name] })
+}
+
+func removeChildren(dir string, keep func(name string) bool) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if !keep(e.Name()) {
+			if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Images gives all images, the latest import first.
+func (s *Store) Images() ([]Image, error) {
+	var images []Image
+	err := record.View(s.db, func(tx *bbolt.Tx) error {
+		images = images[:0]
+		var digests []string
+		if err := imageBucket.Each(tx, func(digest string, _ imageRecord) error {
+			digests = append(digests, digest)
+			return nil
+		}); err != nil {
+			return err
+		}
+		for _, d := range digests {
+			image, err := getImage(tx, d)
+			if err != nil {
+				return err
+			}
+			images = append(images, image)
+		}
+		return nil
+	})
+	slices.SortStableFunc(images, func(a, b Image) int { return b.Imported.Compare(a.Imported) })
+	return images, err
+}
+
+// Get gives the image that ref means: a name, with or without its tag; or the
+// digest of its manifest or of its configuration, or a beginning of one that
+// no other image has.
+func (s *Store) Get(ref string) (Image, error) {
+	var image Image
+	err := record.View(s.db, func(tx *bbolt.Tx) error {
+		digest, _, err := lookup(tx, ref)
+		if err != nil {
+			return err
+		}
+		image, err = getImage(tx, digest)
+		return err
+	})
+	return image, err
+}
+
+// Lowers gives the directories of the image's layers, the topmost first, as
+// overlayfs wants them.
+func (s *Store) Lowers(image Image) []string {
+	var dirs []string
+	for _, id := range slices.Backward(uniqueLayers(image.layers)) {
+		dirs = append(dirs, s.layerDir(id))
+	}
+	return dirs
+}
+
+// Exists says, within a transaction, whether an image is in the store.
+func Exists(tx *bbolt.Tx, digest string) (bool, error) {
+	_, ok, err := imageBucket.Get(tx, digest)
+	return ok, err
+}
+
+// lookup gives the digest that ref means, and the name, if it was one.
+func lookup(tx *bbolt.Tx, ref string) (digest, name string, err error) {
+	var nameErr error
+	if !strings.HasPrefix(ref, "sha256:") {
+		if name, nameErr = NormalizeReference(ref); nameErr == nil {
+			digest, ok, err := referenceBucket.Get(tx, name)
+			if err != nil || ok {
+				return digest, name, err
+			}
+		}
+	}
+	prefix, ok := parseDigestPrefix(ref)
+	if !ok {
+		if nameErr != nil {
+			return "", "", nameErr
+		}
+		return "", "", fmt.Errorf("%s: %w", ref, ErrNotFound)
+	}
+	matches := make(map[string]bool)
+	err = imageBucket.Each(tx, func(d string, r imageRecord) error {
+		if strings.HasPrefix(d, "sha256:"+prefix) || strings.HasPrefix(r.ConfigDigest, "sha256:"+prefix) {
+			digest = d
+			matches[d] = true
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return "", "", err
+	case len(matches) == 0:
+		return "", "", fmt.Errorf("%s: %w", ref, ErrNotFound)
+	case len(matches) > 1:
+		return "", "", fmt.Errorf("%s: %w", ref, ErrAmbiguous)
+	}
+	return digest, "", nil
+}
+
+func getImage(tx *bbolt.Tx, digest string) (Image, error) {
+	r, ok, err := imageBucket.Get(tx, digest)
+	if err != nil {
+		return Image{}, err
+	}
+	if !ok {
+		return Image{}, fmt.Errorf("%s: %w", digest, ErrNotFound)
+	}
+	config, err := v1.ParseConfigFile(strings.NewReader(string(r.Config)))
+	if err != nil {
+		return Image{}, fmt.Errorf("image %s: %w", digest, err)
+	}
+	image := Image{
+		Digest: digest, ConfigDigest: r.ConfigDigest, Size: r.Size, Created: r.Created, Imported: r.Imported,
+		Architecture: r.Architecture, OS: r.OS, Config: config, layers: r.Layers,
+	}
+	err = referenceBucket.Each(tx, func(name, d string) error {
+		if d == digest {
+			image.References = append(image.References, name)
+		}
+		return nil
+	})
+	return image, err
+}
