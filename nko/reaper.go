@@ -8,13 +8,15 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"runtime"
+	goruntime "runtime"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/containerd/go-runc"
 	"golang.org/x/sys/unix"
+
+	"github.com/entroos/entroos/runtime"
 )
 
 // exitHistory is how many exits of unclaimed children are kept for those who
@@ -42,9 +44,9 @@ type Reaper struct {
 
 	mu      sync.Mutex // guards all below
 	owned   map[int]*Child
-	waiters map[int][]chan Exit
-	history map[int]Exit
-	order   []Exit // of history, oldest first; may name exits claimed since
+	waiters map[int][]chan runtime.Exit
+	history map[int]runtime.Exit
+	order   []runtime.Exit // of history, oldest first; may name exits claimed since
 	orphans uint64
 
 	alive  chan chan struct{}
@@ -52,7 +54,7 @@ type Reaper struct {
 	logger *slog.Logger
 }
 
-var _ runc.ProcessMonitor = (*Reaper)(nil)
+var _ runtime.Processes = (*Reaper)(nil)
 
 // NewReaper makes a Reaper; children are waited for while Serve runs.
 func NewReaper(logger *slog.Logger) *Reaper {
@@ -63,8 +65,8 @@ func NewReaper(logger *slog.Logger) *Reaper {
 	}
 	return &Reaper{
 		owned:   make(map[int]*Child),
-		waiters: make(map[int][]chan Exit),
-		history: make(map[int]Exit),
+		waiters: make(map[int][]chan runtime.Exit),
+		history: make(map[int]runtime.Exit),
 		alive:   make(chan chan struct{}),
 		wake:    make(chan struct{}, 1),
 		logger:  logger,
@@ -110,8 +112,8 @@ func (r *Reaper) spawn(cmd *exec.Cmd, locked bool) (*Child, error) {
 	Go("wait for "+cmd.Path, func() {
 		if locked {
 			// The child's Pdeathsig is bound to this thread.
-			runtime.LockOSThread()
-			defer runtime.UnlockOSThread()
+			goruntime.LockOSThread()
+			defer goruntime.UnlockOSThread()
 		}
 		if err := r.fork(c); err != nil {
 			started <- err
@@ -208,11 +210,11 @@ func exitStatus(state *os.ProcessState) int {
 // of a container. The process may have ended already, as long as it is among
 // the last 1,024 that did. Each exit is given once. The channel holds the exit
 // and is closed.
-func (r *Reaper) WaitPID(pid int) (<-chan Exit, error) {
+func (r *Reaper) WaitPID(pid int) (<-chan runtime.Exit, error) {
 	if pid <= 0 {
 		return nil, fmt.Errorf("wait: %d is no process id", pid)
 	}
-	exit := make(chan Exit, 1)
+	exit := make(chan runtime.Exit, 1)
 	// No zombie is reaped between our look at the process and our asking.
 	r.lock.RLock()
 	defer r.lock.RUnlock()
@@ -327,7 +329,7 @@ func (r *Reaper) reap(pid int) *Child {
 		r.logger.Error("a zombie could not be waited for", "pid", pid, "error", err)
 		return nil
 	}
-	e := Exit{PID: pid, At: time.Now()}
+	e := runtime.Exit{PID: pid, At: time.Now()}
 	if status.Signaled() {
 		e.Signal = int(status.Signal())
 	} else {
@@ -337,7 +339,7 @@ func (r *Reaper) reap(pid int) *Child {
 	return nil
 }
 
-func (r *Reaper) deliver(e Exit) {
+func (r *Reaper) deliver(e runtime.Exit) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if waiters := r.waiters[e.PID]; len(waiters) > 0 {

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/entroos/entroos/runtime"
 )
 
 // startReaper makes the test process the reaper of its descendants.
@@ -233,7 +235,7 @@ func TestReaperIsNotHeldByOpenPipes(t *testing.T) {
 func TestReaperHistoryIsBounded(t *testing.T) {
 	r := NewReaper(slog.New(slog.DiscardHandler))
 	for i := range 3 * exitHistory {
-		r.deliver(Exit{PID: 1 + i%(2*exitHistory), At: time.Unix(int64(i), 0)})
+		r.deliver(runtime.Exit{PID: 1 + i%(2*exitHistory), At: time.Unix(int64(i), 0)})
 	}
 	if len(r.history) != exitHistory || len(r.order) != exitHistory {
 		t.Fatalf("%d exits kept, %d in order", len(r.history), len(r.order))

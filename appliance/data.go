@@ -1,0 +1,130 @@
+package appliance
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/u-root/u-root/pkg/mount"
+	"golang.org/x/sys/unix"
+
+	"github.com/entroos/entroos/nko"
+)
+
+// Where the box's own partitions are mounted.
+const (
+	PermPath     = "/perm"
+	ESPPath      = "/esp"
+	SettingsPath = "/settings"
+)
+
+// fsckTimeout bounds the check of the data partition: a large one with a lost
+// journal takes minutes.
+const fsckTimeout = 30 * time.Minute
+
+// Storage is where the box keeps its state.
+type Storage struct {
+	Disk *Disk  // nil when not found
+	Data string // device mounted at /perm; empty when that is in memory
+}
+
+// MountStorage finds the boot disk and mounts its partitions. It always leaves
+// a writable /perm: when the data partition cannot be had, one in memory. What
+// is wrong is given as problems, each with a way out.
+func MountStorage(ctx context.Context, reaper *nko.Reaper) (Storage, []string) {
+	var s Storage
+	var problems []string
+	fail := func(err error) (Storage, []string) {
+		problems = append(problems, err.Error())
+		if err := mountVolatile(); err != nil {
+			problems = append(problems, err.Error())
+		}
+		return s, problems
+	}
+	partition, err := BootPartition()
+	if err != nil {
+		return fail(fmt.Errorf("data is kept in memory only and lost at the next boot: %w", err))
+	}
+	s.Disk, err = FindBootDisk(ctx, partition)
+	switch {
+	case errors.Is(err, ErrAmbiguousDisk):
+		return fail(fmt.Errorf("the data partition is not mounted: %w; unplug all but one and reboot", err))
+	case err != nil:
+		return fail(fmt.Errorf("the data partition is not mounted: %w; check the disk's cable and reboot", err))
+	}
+	const vfat = "utf8,umask=0077"
+	for _, m := range []mountPoint{
+		{path: ESPPath, fstype: "vfat", data: vfat, flags: unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC},
+		{path: SettingsPath, fstype: "vfat", data: vfat, flags: unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC},
+	} {
+		number := PartitionESP
+		if m.path == SettingsPath {
+			number = PartitionSettings
+		}
+		if _, err := mount.Mount(s.Disk.Partitions[number], m.path, m.fstype, m.data, m.flags); err != nil {
+			problems = append(problems, fmt.Sprintf("%s; the box runs without it", err))
+		}
+	}
+	device := s.Disk.Partitions[PartitionData]
+	if err := checkExt4(ctx, reaper, device); err != nil {
+		return fail(fmt.Errorf("the data partition %s is not mounted and left as it is: %w; "+
+			"repair it with e2fsck from another system, or flash the disk anew", device, err))
+	}
+	_, err = mount.Mount(device, PermPath, "ext4", "errors=remount-ro", unix.MS_NOATIME|unix.MS_NODEV)
+	if err != nil {
+		return fail(fmt.Errorf("the data partition %s cannot be mounted and is left as it is: %w; "+
+			"repair it with e2fsck from another system, or flash the disk anew", device, err))
+	}
+	s.Data = device
+	return s, problems
+}
+
+// mountVolatile mounts memory at /perm, at most a quarter of it.
+func mountVolatile() error {
+	_, err := mount.Mount("tmpfs", PermPath, "tmpfs", "mode=0755,size=25%", unix.MS_NODEV)
+	return err
+}
+
+// checkExt4 mends what can be mended without a question (e2fsck -p).
+func checkExt4(ctx context.Context, reaper *nko.Reaper, device string) error {
+	const fsck = "/bin/e2fsck"
+	if _, err := os.Stat(fsck); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s is missing from this system", fsck)
+	}
+	ctx, cancel := context.WithTimeout(ctx, fsckTimeout)
+	defer cancel()
+	var out bytes.Buffer
+	cmd := exec.Command(fsck, "-p", device)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	child, err := reaper.Spawn(cmd)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-child.Done():
+	case <-ctx.Done():
+		_ = child.Signal(unix.SIGKILL) // it may have ended just now
+		<-child.Done()
+		return fmt.Errorf("its check did not end within %v", fsckTimeout)
+	}
+	if child.Err() != nil {
+		return child.Err()
+	}
+	// e2fsck(8): 1 is "errors corrected", 2 "corrected, reboot" (of a mounted
+	// root file system, which this is not); from 4 on errors are left.
+	if code := child.State().ExitCode(); code < 0 || code > 2 {
+		return fmt.Errorf("its check failed (%s): %s", child.State(), lastLine(out.String()))
+	}
+	return nil
+}
+
+func lastLine(text string) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return strings.TrimSpace(lines[len(lines)-1])
+}

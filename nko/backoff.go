@@ -1,0 +1,22 @@
+package nko
+
+import (
+	"math"
+	"math/rand/v2"
+	"time"
+)
+
+// Backoff is the delay before a restart (equation 65):
+//
+//	d_k = min(d_max, d_0·2^k)·(1 + U(−j, j))
+type Backoff struct {
+	Initial time.Duration // d_0
+	Max     time.Duration // d_max
+	Jitter  float64       // j, from 0 to 1
+}
+
+// Delay is d_k for the k-th restart in a row, from 0.
+func (b Backoff) Delay(k int) time.Duration {
+	d := math.Min(float64(b.Max), float64(b.Initial)*math.Exp2(float64(k)))
+	return time.Duration(d * (1 + b.Jitter*(2*rand.Float64()-1)))
+}

@@ -1,0 +1,121 @@
+package nko
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"sync"
+	"time"
+)
+
+const (
+	logRingLines = 1000     // at most so many lines are kept
+	logRingBytes = 64 << 10 // and so many bytes, whichever is less
+	logLineBytes = 4 << 10  // longer lines are cut into such pieces
+)
+
+// LogRing keeps the last lines that a service wrote, in memory.
+type LogRing struct {
+	mu      sync.Mutex
+	lines   []LogLine
+	first   uint64 // number of lines[0], counted from 0 since the start
+	bytes   int
+	changed chan struct{} // closed and replaced when a line is added
+}
+
+// LogLine is one line, without its end.
+type LogLine struct {
+	At     time.Time
+	Stderr bool
+	Text   []byte
+}
+
+// NewLogRing makes an empty LogRing.
+func NewLogRing() *LogRing { return &LogRing{changed: make(chan struct{})} }
+
+// Add appends one line.
+func (l *LogRing) Add(line LogLine) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lines = append(l.lines, line)
+	l.bytes += len(line.Text)
+	for len(l.lines) > logRingLines || l.bytes > logRingBytes && len(l.lines) > 1 {
+		l.bytes -= len(l.lines[0].Text)
+		l.lines[0] = LogLine{}
+		l.lines = l.lines[1:]
+		l.first++
+	}
+	close(l.changed)
+	l.changed = make(chan struct{})
+}
+
+// Follow calls f with the last tail lines (all when tail is negative), and with
+// those to come while follow is set, until ctx ends or f fails. A reader
+// slower than the service misses lines.
+func (l *LogRing) Follow(ctx context.Context, follow bool, tail int64, f func(LogLine) error) error {
+	l.mu.Lock()
+	next := l.first
+	if n := uint64(len(l.lines)); tail >= 0 && uint64(tail) < n {
+		next += n - uint64(tail)
+	}
+	l.mu.Unlock()
+	for {
+		l.mu.Lock()
+		next = max(next, l.first)
+		lines := append([]LogLine(nil), l.lines[next-l.first:]...)
+		changed := l.changed
+		l.mu.Unlock()
+		next += uint64(len(lines))
+		for _, line := range lines {
+			if err := f(line); err != nil {
+				return err
+			}
+		}
+		if !follow {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Writer gives a writer that splits what it gets into lines of the ring. seen,
+// when not nil, is called with each line.
+func (l *LogRing) Writer(stderr bool, seen func(text []byte)) io.Writer {
+	return &lineWriter{add: func(text []byte) {
+		l.Add(LogLine{At: time.Now(), Stderr: stderr, Text: text})
+		if seen != nil {
+			seen(text)
+		}
+	}}
+}
+
+// lineWriter cuts a stream into lines. What follows the last line's end waits
+// for the rest of its line.
+type lineWriter struct {
+	mu      sync.Mutex
+	partial []byte
+	add     func(text []byte)
+}
+
+func (w *lineWriter) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := len(p)
+	for len(p) > 0 {
+		line, rest, ended := bytes.Cut(p, []byte{'\n'})
+		if room := logLineBytes - len(w.partial); len(line) > room {
+			line, rest, ended = p[:room], p[room:], true
+		}
+		w.partial = append(w.partial, line...)
+		p = rest
+		if ended {
+			w.add(bytes.TrimSuffix(w.partial, []byte{'\r'}))
+			w.partial = nil
+		}
+	}
+	return n, nil
+}

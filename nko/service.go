@@ -1,0 +1,324 @@
+package nko
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/thejerf/suture/v4"
+)
+
+// State of a service.
+type State string
+
+// The states of a service.
+const (
+	// StateStarting: it runs, and does not yet do its work.
+	StateStarting State = "starting"
+	// StateRunning: it does its work.
+	StateRunning State = "running"
+	// StateWaiting: it waits for something outside the box (network, clock).
+	// A waiting service is healthy.
+	StateWaiting State = "waiting"
+	// StateRestarting: it ended and comes back after a delay.
+	StateRestarting State = "restarting"
+	// StateFailing: it ended again and again, or does not come up. It is
+	// still restarted.
+	StateFailing State = "failing"
+	// StateStopped: it ended and is not restarted.
+	StateStopped State = "stopped"
+)
+
+// Healthy says that nothing is wrong with a service in this state.
+func (s State) Healthy() bool {
+	return s == StateRunning || s == StateWaiting || s == StateStopped
+}
+
+// ErrWaiting, wrapped by what a service's Probe returns, says that the service
+// waits for something outside the box.
+var ErrWaiting = errors.New("waiting")
+
+const (
+	failingAfter    = 4                // failures in a row until "failing"
+	startTimeout    = time.Minute      // "starting" for so long is "failing"
+	stableAfter     = 15 * time.Second // up for so long, failures are forgotten
+	probeTimeout    = 5 * time.Second
+	probeUnhealthy  = 500 * time.Millisecond // between probes until healthy
+	probeWaiting    = 3 * time.Second        // while waiting
+	probeHealthy    = 15 * time.Second       // after
+	expectedRespawn = 500 * time.Millisecond // back after an expected end
+)
+
+// serviceBackoff spaces the restarts of services.
+var serviceBackoff = Backoff{Initial: 200 * time.Millisecond, Max: 30 * time.Second, Jitter: 0.2}
+
+// ServiceSpec is what a service is. Exactly one of Process and Run is set.
+type ServiceSpec struct {
+	Name string
+	// Process is a program to run.
+	Process *ProcessSpec
+	// Run is a part of PID 1 itself. It returns when ctx ends.
+	Run func(ctx context.Context) error
+	// Probe says whether the service does its work: nil is yes, an error
+	// wrapping ErrWaiting is "waits for the world", any other is not yet.
+	// Without a Probe a service that runs does its work.
+	Probe func(ctx context.Context) error
+	// ReadyText stands in the line of output by which the service says that
+	// it has what it was waiting for; until then it is waiting.
+	ReadyText string
+	// Expected says that ends are part of the service's life and no failures:
+	// of a console whose user has left (StateRestarting), or a DHCP client
+	// that found no server (StateWaiting, with a Probe or a ReadyText).
+	Expected bool
+	// Grace is the time from SIGTERM to SIGKILL; 0 is 10 s.
+	Grace time.Duration
+}
+
+// Service is one supervised part of the box. Serve runs it, restarts it with
+// back-off when it ends, and never gives up.
+type Service struct {
+	spec   ServiceSpec
+	reaper *Reaper
+	tree   CgroupTree
+	logger *slog.Logger
+	log    *LogRing
+	probe  chan struct{} // a look is wanted now
+
+	mu       sync.Mutex
+	state    State
+	pid      int
+	child    *Child
+	cgroup   string
+	started  time.Time
+	restarts uint32
+	failures int
+	lastExit string
+	lifetime uint64        // counts lives
+	changed  chan struct{} // closed and replaced at each change of state
+
+	ready atomic.Bool // ReadyText was seen in this life
+}
+
+var _ suture.Service = (*Service)(nil)
+
+// ServiceStatus is a service as seen at one moment.
+type ServiceStatus struct {
+	Name     string
+	State    State
+	PID      int // 0 when it has no process
+	Restarts uint32
+	Started  time.Time
+	LastExit string
+	Memory   uint64 // bytes; 0 when it has no cgroup
+}
+
+// errStop ends a service's life for good; it is not restarted.
+var errStop = errors.New("not to be restarted")
+
+// String is the service's name.
+func (s *Service) String() string { return s.spec.Name }
+
+// Log holds the last lines the service wrote.
+func (s *Service) Log() *LogRing { return s.log }
+
+// Probe asks for a look at the service's health now.
+func (s *Service) Probe() {
+	select {
+	case s.probe <- struct{}{}:
+	default: // one is due already
+	}
+}
+
+// Status gives the service's state.
+func (s *Service) Status() ServiceStatus {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := ServiceStatus{
+		Name: s.spec.Name, State: s.state, PID: s.pid, Restarts: s.restarts,
+		Started: s.started, LastExit: s.lastExit,
+	}
+	if s.state == StateStarting && time.Since(s.started) > startTimeout {
+		st.State = StateFailing
+	}
+	if s.cgroup != "" {
+		// Without the memory controller there is nothing to say.
+		st.Memory, _ = cgroupMemory(s.cgroup)
+	}
+	return st
+}
+
+func (s *Service) set(state State) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state == state {
+		return
+	}
+	s.state = state
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// Serve runs the service until ctx ends or the service wants no more.
+func (s *Service) Serve(ctx context.Context) error {
+	for {
+		s.begin()
+		err := s.live(ctx)
+		uptime := s.end(err)
+		switch {
+		case ctx.Err() != nil:
+			s.set(StateStopped)
+			return ctx.Err()
+		case errors.Is(err, errStop):
+			s.logger.Info("service stopped", "service", s.spec.Name, "reason", err)
+			s.set(StateStopped)
+			return suture.ErrDoNotRestart
+		}
+		timer := time.NewTimer(s.judge(err, uptime))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			s.set(StateStopped)
+			return ctx.Err()
+		case <-timer.C:
+		}
+		s.mu.Lock()
+		s.restarts++
+		s.mu.Unlock()
+	}
+}
+
+func (s *Service) begin() {
+	s.mu.Lock()
+	s.started = time.Now()
+	s.lifetime++
+	s.ready.Store(false)
+	failing := s.failures >= failingAfter
+	s.mu.Unlock()
+	if !failing { // a failing one stays so until it has done its work
+		s.set(StateStarting)
+	}
+}
+
+// live is one life of the service, with its health looked at meanwhile.
+func (s *Service) live(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	probing := make(chan struct{})
+	up := make(chan struct{})
+	Go("probe of "+s.spec.Name, func() {
+		defer close(probing)
+		select {
+		case <-up:
+			s.watch(ctx)
+		case <-ctx.Done():
+		}
+	})
+	err := Protect(s.spec.Name, func() error {
+		if s.spec.Process != nil {
+			return s.runProcess(ctx, func() { close(up) })
+		}
+		close(up)
+		return s.spec.Run(ctx)
+	})
+	cancel()
+	<-probing
+	return err
+}
+
+// end notes how a life ended and gives how long it was.
+func (s *Service) end(err error) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pid, s.child = 0, nil
+	s.lastExit = "exit status 0"
+	if err != nil {
+		s.lastExit = err.Error()
+	}
+	return time.Since(s.started)
+}
+
+// judge sets the state after a life that ended, and gives the delay before the
+// next.
+func (s *Service) judge(err error, uptime time.Duration) time.Duration {
+	var exit *ExitError
+	if s.spec.Expected && (err == nil || errors.As(err, &exit) && !exit.Signaled()) {
+		if s.spec.Probe != nil || s.spec.ReadyText != "" {
+			s.set(StateWaiting)
+			return probeWaiting
+		}
+		s.set(StateRestarting)
+		return expectedRespawn
+	}
+	s.mu.Lock()
+	if uptime >= stableAfter {
+		s.failures = 0
+	}
+	s.failures++
+	k := s.failures - 1
+	s.mu.Unlock()
+	delay := serviceBackoff.Delay(k)
+	s.logger.Warn("service ended", "service", s.spec.Name, "reason", s.Status().LastExit, "restart_in", delay.Round(time.Millisecond))
+	if k+1 >= failingAfter {
+		s.set(StateFailing)
+	} else {
+		s.set(StateRestarting)
+	}
+	return delay
+}
+
+// watch looks at the service's health until its life ends.
+func (s *Service) watch(ctx context.Context) {
+	for {
+		interval := s.look(ctx)
+		timer := time.NewTimer(interval)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		case <-s.probe:
+			timer.Stop()
+		}
+	}
+}
+
+func (s *Service) look(ctx context.Context) time.Duration {
+	var err error
+	if s.spec.Probe != nil {
+		probeCtx, cancel := context.WithTimeout(ctx, probeTimeout)
+		err = s.spec.Probe(probeCtx)
+		cancel()
+	} else if s.spec.ReadyText != "" && !s.ready.Load() {
+		err = ErrWaiting
+	}
+	if ctx.Err() != nil {
+		return 0
+	}
+	s.mu.Lock()
+	state, failing := s.state, s.failures >= failingAfter
+	if time.Since(s.started) >= stableAfter {
+		s.failures = 0
+	}
+	s.mu.Unlock()
+	switch {
+	case err == nil && failing && s.spec.Probe == nil && time.Since(s.Status().Started) < stableAfter:
+		// Running is all we know of it, and it has just been failing.
+		return probeHealthy
+	case err == nil:
+		s.set(StateRunning)
+		return probeHealthy
+	case errors.Is(err, ErrWaiting):
+		s.set(StateWaiting)
+		return probeWaiting
+	case state == StateRunning:
+		s.logger.Warn("service does not answer", "service", s.spec.Name, "error", err)
+		s.mu.Lock()
+		s.lastExit = fmt.Sprintf("does not answer: %v", err)
+		s.mu.Unlock()
+		s.set(StateFailing)
+	}
+	return probeUnhealthy
+}

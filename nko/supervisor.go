@@ -1,0 +1,146 @@
+package nko
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/thejerf/suture/v4"
+)
+
+// Supervisor runs the box's services, each in a supervision tree of its own,
+// so that none takes another along. They stop in the reverse order of Add.
+type Supervisor struct {
+	root   *suture.Supervisor
+	reaper *Reaper
+	tree   CgroupTree
+	logger *slog.Logger
+
+	mu       sync.Mutex
+	services []*Service // in order of Add
+	tokens   map[*Service]suture.ServiceToken
+	stopping bool
+}
+
+// stopTimeout bounds the stop of one service, its grace included.
+const stopTimeout = 20 * time.Second
+
+// NewSupervisor makes a Supervisor without services. A tree without a root
+// leaves processes in the cgroup of their parent.
+func NewSupervisor(reaper *Reaper, tree CgroupTree, logger *slog.Logger) *Supervisor {
+	return &Supervisor{
+		root: suture.New("entroos", suture.Spec{
+			EventHook: func(e suture.Event) { logger.Error("supervisor", "event", e.String()) },
+			// The branches back off by themselves; the root never pauses.
+			FailureThreshold: math.Inf(1),
+			Timeout:          stopTimeout,
+		}),
+		reaper: reaper,
+		tree:   tree,
+		logger: logger,
+		tokens: make(map[*Service]suture.ServiceToken),
+	}
+}
+
+// Serve runs the services until ctx ends.
+func (s *Supervisor) Serve(ctx context.Context) error { return s.root.Serve(ctx) }
+
+// Add starts a service, now or when Serve is called.
+func (s *Supervisor) Add(spec ServiceSpec) (*Service, error) {
+	if (spec.Process == nil) == (spec.Run == nil) {
+		return nil, fmt.Errorf("service %s: needs a process or a function, and not both", spec.Name)
+	}
+	service := &Service{
+		spec: spec, reaper: s.reaper, tree: s.tree, logger: s.logger,
+		log: NewLogRing(), probe: make(chan struct{}, 1), state: StateStarting,
+		started: time.Now(), changed: make(chan struct{}),
+	}
+	branch := suture.New(spec.Name, suture.Spec{
+		FailureThreshold:         math.Inf(1),
+		Timeout:                  stopTimeout,
+		DontPropagateTermination: true,
+	})
+	branch.Add(service)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopping {
+		return nil, fmt.Errorf("service %s: the box is stopping", spec.Name)
+	}
+	if slices.ContainsFunc(s.services, func(o *Service) bool { return o.spec.Name == spec.Name }) {
+		return nil, fmt.Errorf("service %s exists already", spec.Name)
+	}
+	s.services = append(s.services, service)
+	s.tokens[service] = s.root.Add(branch)
+	return service, nil
+}
+
+// Services gives the services in order of their start.
+func (s *Supervisor) Services() []*Service {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.services)
+}
+
+// Service gives the service of that name, or nil.
+func (s *Supervisor) Service(name string) *Service {
+	for _, service := range s.Services() {
+		if service.spec.Name == name {
+			return service
+		}
+	}
+	return nil
+}
+
+// Unhealthy gives the services with which something is wrong, in order.
+func (s *Supervisor) Unhealthy() []ServiceStatus {
+	var sick []ServiceStatus
+	for _, service := range s.Services() {
+		if st := service.Status(); !st.State.Healthy() {
+			sick = append(sick, st)
+		}
+	}
+	return sick
+}
+
+// ProbeAll asks for a look at every service's health now.
+func (s *Supervisor) ProbeAll() {
+	for _, service := range s.Services() {
+		service.Probe()
+	}
+}
+
+// Alive returns nil when the root of the tree answers before ctx ends.
+func (s *Supervisor) Alive(ctx context.Context) error {
+	answered := make(chan struct{})
+	Go("supervisor alive", func() {
+		s.root.Services()
+		close(answered)
+	})
+	select {
+	case <-answered:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("the supervisor does not answer: %w", ctx.Err())
+	}
+}
+
+// Stop stops the services, the last one started first. Each gets SIGTERM, its
+// grace, and then SIGKILL.
+func (s *Supervisor) Stop() {
+	s.mu.Lock()
+	s.stopping = true
+	services := slices.Clone(s.services)
+	s.mu.Unlock()
+	for _, service := range slices.Backward(services) {
+		s.mu.Lock()
+		token := s.tokens[service]
+		s.mu.Unlock()
+		if err := s.root.RemoveAndWait(token, stopTimeout); err != nil {
+			s.logger.Error("service did not stop", "service", service.spec.Name, "error", err)
+		}
+	}
+}
