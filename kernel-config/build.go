@@ -114,13 +114,10 @@ func (b *Builder) Build(ctx context.Context) (Kernel, error) {
 	locked, err := lock.TryLock()
 	if err == nil && !locked {
 		progress.say("waiting for another build of a kernel")
-		locked, err = lock.TryLockContext(ctx, 200*time.Millisecond)
+		_, err = lock.TryLockContext(ctx, 200*time.Millisecond)
 	}
 	if err != nil {
 		return Kernel{}, fmt.Errorf("locking the kernel cache %s: %w", b.CacheDir, err)
-	}
-	if !locked {
-		return Kernel{}, fmt.Errorf("locking the kernel cache %s: it stays locked", b.CacheDir)
 	}
 	defer lock.Unlock() //nolint:errcheck // closing the file releases it too, and nothing was written to it
 

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/docker/go-units"
+	"github.com/spf13/cobra"
+
+	"github.com/entroos/entroos/image"
+	kernelconfig "github.com/entroos/entroos/kernel-config"
+)
+
+// newImageCommand is `entroos image`: what EntroOS is shipped as.
+func newImageCommand() *cobra.Command {
+	command := &cobra.Command{
+		Use:   "image",
+		Short: "Build EntroOS's images",
+		Args:  cobra.NoArgs,
+	}
+	command.AddCommand(newImageBuildCommand())
+	return command
+}
+
+// imageFlags are the flags of `entroos image build`.
+type imageFlags struct {
+	version       string
+	output        string
+	commandAppend string
+	dataSize      string
+	kernel        string
+}
+
+func newImageBuildCommand() *cobra.Command {
+	var flags imageFlags
+	command := &cobra.Command{
+		Use:   "build",
+		Short: "Build the unified kernel image and the disk image from this checkout",
+		Long: "Builds <output>/entroos-<version>.efi (kernel, initramfs and root file system in one UEFI program) and\n" +
+			"<output>/entroos.img (a disk that boots it). The kernel is built first when the cache has none.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			result, err := flags.build(cmd.Context())
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s\n%s\n", result.UKI, result.Disk)
+			return err
+		},
+	}
+	command.Flags().StringVar(&flags.version, "version", "", "the box's version (default: the file VERSION)")
+	command.Flags().StringVarP(&flags.output, "output", "o", "build", "folder for the images")
+	command.Flags().StringVar(&flags.commandAppend, "cmdline-append", "", "further words for the kernel's command line")
+	command.Flags().StringVar(&flags.dataSize, "data-size", "256M", "size of the data partition in the image; the first boot grows it to the disk")
+	command.Flags().StringVar(&flags.kernel, "kernel", "", "use this bzImage instead of building one")
+	return command
+}
+
+func (f *imageFlags) build(ctx context.Context) (image.Result, error) {
+	source, err := image.FindSource(".")
+	if err != nil {
+		return image.Result{}, err
+	}
+	builder := image.Builder{
+		Source:      source,
+		Output:      f.output,
+		Version:     f.version,
+		Kernel:      f.kernel,
+		CommandLine: image.DefaultCommandLine,
+		Stage0:      "./init/stage0",
+		Userland:    image.Userland(),
+		Progress:    os.Stderr,
+	}
+	if f.commandAppend != "" {
+		builder.CommandLine += " " + f.commandAppend
+	}
+	if builder.DataSize, err = units.RAMInBytes(f.dataSize); err != nil {
+		return image.Result{}, fmt.Errorf("--data-size: %w", err)
+	}
+	if builder.Version == "" {
+		if builder.Version, err = image.ReadVersion(source); err != nil {
+			return image.Result{}, err
+		}
+	}
+	if builder.Kernel == "" {
+		kernels, err := kernelconfig.NewBuilder(os.Stderr)
+		if err != nil {
+			return image.Result{}, err
+		}
+		kernel, err := kernels.Build(ctx)
+		if err != nil {
+			return image.Result{}, err
+		}
+		builder.Kernel = kernel.Image
+	}
+	return builder.Build(ctx)
+}

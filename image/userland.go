@@ -1,0 +1,66 @@
+package image
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Program is a Go main package that is built for the root file system.
+type Program struct {
+	// Path is where the program lies on the root file system, absolute.
+	Path string
+	// Package is its import path; ./ is relative to the checkout.
+	Package string
+	// Cgo links it with C libraries, statically. Tags are its build tags.
+	Cgo  bool
+	Tags string
+}
+
+// Userland is what EntroOS's root file system carries.
+func Userland() []Program {
+	return []Program{
+		{Path: "/init", Package: "./init"},
+		{Path: "/bin/ledgerd", Package: "./cmd/ledgerd"},
+		{Path: "/bin/entroos", Package: "./cmd/entroos"},
+		{Path: "/gokrazy/dhcp", Package: "github.com/gokrazy/gokrazy/cmd/dhcp"},
+		{Path: "/gokrazy/ntp", Package: "github.com/gokrazy/gokrazy/cmd/ntp"},
+		// With libseccomp, which runc needs to filter containers' system calls.
+		{Path: "/bin/runc", Package: "github.com/opencontainers/runc", Cgo: true, Tags: "netgo osusergo seccomp"},
+	}
+}
+
+// buildUserland builds all programs into a folder that is kept between builds:
+// go does not link again what is up to date.
+func (b *Builder) buildUserland(ctx context.Context, folder string) ([]File, error) {
+	files := make([]File, 0, len(b.Userland))
+	for _, program := range b.Userland {
+		output := filepath.Join(folder, strings.ReplaceAll(strings.Trim(program.Path, "/"), "/", "-"))
+		if err := b.buildProgram(ctx, program, output); err != nil {
+			return nil, err
+		}
+		files = append(files, File{Path: program.Path, Mode: 0o755, Source: output})
+	}
+	return files, nil
+}
+
+// buildProgram builds one program: static, without symbols, paths or the state
+// of version control, and for every x86-64.
+func (b *Builder) buildProgram(ctx context.Context, program Program, output string) error {
+	b.say("building %s", program.Package)
+	flags := "-s -w"
+	cgo := "CGO_ENABLED=0"
+	if program.Cgo {
+		cgo = "CGO_ENABLED=1"
+		flags += " -linkmode external -extldflags -static"
+	}
+	args := []string{"build", "-trimpath", "-buildvcs=false", "-ldflags", flags, "-tags", program.Tags, "-o", output, program.Package}
+	// GOFLAGS may hold what changes the bytes.
+	environment := append(os.Environ(), "GOOS=linux", "GOARCH=amd64", "GOAMD64=v1", "GOFLAGS=", "GOEXPERIMENT=", cgo)
+	if err := run(ctx, command{name: "go", args: args, folder: b.Source, environment: environment}); err != nil {
+		return fmt.Errorf("building %s: %w", program.Package, err)
+	}
+	return nil
+}
