@@ -17,13 +17,13 @@ import (
 
 // These tests need no image: the firmware's own shell is the guest.
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
 var shellPrompt = regexp.MustCompile(`Shell> `)
 
 // firmwareShell starts a machine whose firmware finds only blank disks.
 func firmwareShell(t *testing.T, cfg qemu.Config) (*qemu.VM, context.Context) {
 	t.Helper()
+	before := goleak.IgnoreCurrent()
+	t.Cleanup(func() { goleak.VerifyNone(t, before) })
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	t.Cleanup(cancel)
 	cfg.Network.None = true

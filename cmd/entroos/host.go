@@ -1,0 +1,14 @@
+//go:build !box
+
+package main
+
+import "github.com/spf13/cobra"
+
+// hostCommands are those that only an operator's machine has. The binary on
+// the box is built with the tag "box" and has none of them.
+func hostCommands(env *environment) []*cobra.Command {
+	if env.console {
+		return nil
+	}
+	return []*cobra.Command{newVMCommand(env), newImageCommand(), newKernelCommand()}
+}

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/docker/go-units"
+	"github.com/spf13/cobra"
+
+	entroosv1 "github.com/entroos/entroos/api/entroos/v1"
+)
+
+func newStatusCommand(env *environment) *cobra.Command {
+	c := &cobra.Command{Use: "status", Short: "How the box is", Args: cobra.NoArgs}
+	asJSON := jsonFlag(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		return env.withBox(c.Context(), func(ctx context.Context, b *box) error {
+			res, err := b.GetStatus(ctx, connect.NewRequest(&entroosv1.GetStatusRequest{}))
+			if err != nil {
+				return err
+			}
+			if *asJSON {
+				return env.printJSON(jsonMessage{res.Msg})
+			}
+			return env.printStatus(res.Msg)
+		})
+	}
+	return c
+}
+
+func (env *environment) printStatus(s *entroosv1.GetStatusResponse) error {
+	t := &table{}
+	t.row("Box:", fmt.Sprintf("%s, EntroOS %s", s.Hostname, s.Version))
+	t.row("State:", stateText(s))
+	for _, problem := range s.Problems {
+		t.row("Problem:", problem)
+	}
+	up := time.Duration(s.UptimeSeconds * float64(time.Second))
+	t.row("Up:", strings.ToLower(units.HumanDuration(up)))
+	t.row("Addresses:", dash(strings.Join(s.Addresses, ", ")))
+	t.row("CPUs:", fmt.Sprint(s.Cpus))
+	t.row("Memory:", usedText(s.MemoryTotalBytes, s.MemoryAvailableBytes))
+	data := "none"
+	if s.DataDevice != "" {
+		data = s.DataDevice + ", " + usedText(s.DataTotalBytes, s.DataFreeBytes)
+	}
+	t.row("Data:", data)
+	t.row("Boot disk:", dash(s.BootDisk))
+	t.row("Containers:", fmt.Sprintf("%d running", s.ContainersRunning))
+	t.row("Receipts:", fmt.Sprintf("%d in the ledger, %d waiting", s.ReceiptsCommitted, s.ReceiptsWaiting))
+	t.row("Chain:", dash(s.ChainId))
+	t.row("Genesis:", dash(s.GenesisHash))
+	t.row("Node:", dash(s.NodeId))
+	return env.printTable(t)
+}
+
+func stateText(s *entroosv1.GetStatusResponse) string {
+	if s.ReadySeconds == 0 {
+		return s.State
+	}
+	return fmt.Sprintf("%s (ready %.2f s after power-on)", s.State, s.ReadySeconds)
+}
+
+// usedText is "120MiB of 480MiB used".
+func usedText(total, free uint64) string {
+	return fmt.Sprintf("%s of %s used", bytesText(total-min(free, total)), bytesText(total))
+}

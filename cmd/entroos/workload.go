@@ -1,0 +1,216 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/docker/go-connections/nat"
+	"github.com/docker/go-units"
+	"github.com/spf13/pflag"
+
+	entroosv1 "github.com/entroos/entroos/api/entroos/v1"
+)
+
+// workloadFlags are the flags of `run` that make a workload, with docker's
+// names and meanings.
+type workloadFlags struct {
+	name, cwd, user, hostname, network string
+	entrypoint, restart, memory, cpus  string
+	stopSignal                         string
+	ports, volumes, env                []string
+	capAdd, capDrop                    []string
+	pids, stopTimeout                  int
+	tty, stdin, remove, readOnly       bool
+}
+
+func (w *workloadFlags) add(f *pflag.FlagSet) {
+	f.StringVar(&w.name, "name", "", "name of the container (default: the box chooses)")
+	f.StringArrayVarP(&w.ports, "publish", "p", nil, "publish a port: `[IP:]HOST:CONTAINER[/udp]`")
+	f.StringArrayVarP(&w.volumes, "volume", "v", nil, "mount a volume or folder of /perm/volumes: `SOURCE:TARGET[:ro]`")
+	f.StringArrayVarP(&w.env, "env", "e", nil, "set an environment variable: `KEY=VALUE`, or KEY for its value here")
+	f.StringVarP(&w.cwd, "workdir", "w", "", "working directory")
+	f.StringVarP(&w.user, "user", "u", "", "user: `NAME|UID[:GROUP|GID]`")
+	f.StringVar(&w.restart, "restart", "no", "no, on-failure[:MAX], always or unless-stopped")
+	f.StringVarP(&w.memory, "memory", "m", "", "memory limit, e.g. 64m or 1g (default 256m)")
+	f.StringVar(&w.cpus, "cpus", "", "CPU limit in cores, e.g. 0.5")
+	f.IntVar(&w.pids, "pids-limit", 0, "most processes and threads (default 512)")
+	f.StringVar(&w.network, "network", "bridge", "bridge, host or none")
+	f.BoolVar(&w.remove, "rm", false, "remove the container when it has ended")
+	f.BoolVarP(&w.stdin, "interactive", "i", false, "keep standard input open")
+	f.BoolVarP(&w.tty, "tty", "t", false, "give the container a terminal")
+	f.StringVar(&w.entrypoint, "entrypoint", "", "program to run in place of the image's entrypoint")
+	f.BoolVar(&w.readOnly, "read-only", false, "make the container's root read-only")
+	f.StringArrayVar(&w.capAdd, "cap-add", nil, "add a capability")
+	f.StringArrayVar(&w.capDrop, "cap-drop", nil, "drop a capability, or ALL")
+	f.StringVar(&w.hostname, "hostname", "", "host name in the container")
+	f.StringVar(&w.stopSignal, "stop-signal", "", "signal that stops it (default: the image's, or SIGTERM)")
+	f.IntVar(&w.stopTimeout, "stop-timeout", 0, "seconds from that signal to SIGKILL (default 10)")
+}
+
+// spec is the workload that flags and arguments ask for.
+func (w *workloadFlags) spec(f *pflag.FlagSet, args []string) (*entroosv1.WorkloadSpec, error) {
+	s := &entroosv1.WorkloadSpec{
+		Name: w.name, Image: args[0], Args: args[1:], Env: environmentEntries(w.env), Cwd: w.cwd, User: w.user,
+		Hostname: w.hostname, Network: w.network, Tty: w.tty, Stdin: w.stdin, Remove: w.remove,
+		ReadOnly: w.readOnly, CapAdd: w.capAdd, CapDrop: w.capDrop, StopSignal: w.stopSignal,
+	}
+	if f.Changed("entrypoint") { // an empty one takes the image's away
+		s.SetEntrypoint = true
+		if w.entrypoint != "" {
+			s.Entrypoint = []string{w.entrypoint}
+		}
+	}
+	var err error
+	if s.Ports, err = parsePorts(w.ports); err != nil {
+		return nil, err
+	}
+	for _, v := range w.volumes {
+		mount, err := parseVolume(v)
+		if err != nil {
+			return nil, err
+		}
+		s.Mounts = append(s.Mounts, mount)
+	}
+	if s.Restart, err = parseRestart(w.restart); err != nil {
+		return nil, err
+	}
+	if w.remove && s.Restart.Mode != entroosv1.RestartPolicy_MODE_NO {
+		return nil, errors.New("--rm and --restart exclude each other")
+	}
+	if s.Limits, err = w.limits(); err != nil {
+		return nil, err
+	}
+	switch w.network {
+	case "bridge", "host", "none":
+	default:
+		return nil, fmt.Errorf("--network %q is none of bridge, host, none", w.network)
+	}
+	if w.stopSignal != "" {
+		if _, err := parseSignal(w.stopSignal); err != nil {
+			return nil, fmt.Errorf("--stop-signal: %w", err)
+		}
+	}
+	if w.stopTimeout < 0 || w.stopTimeout > math.MaxInt32 {
+		return nil, fmt.Errorf("--stop-timeout %d is no number of seconds", w.stopTimeout)
+	}
+	s.StopTimeoutSeconds = uint32(w.stopTimeout)
+	return s, nil
+}
+
+func (w *workloadFlags) limits() (*entroosv1.Limits, error) {
+	l := &entroosv1.Limits{}
+	if w.memory != "" {
+		n, err := units.RAMInBytes(w.memory)
+		if err != nil || n <= 0 {
+			return nil, fmt.Errorf("--memory %q is no size; write 64m or 1g", w.memory)
+		}
+		l.MemoryBytes = uint64(n)
+	}
+	if w.cpus != "" {
+		n, err := strconv.ParseFloat(w.cpus, 64)
+		milli := math.Round(n * 1000)
+		if err != nil || !(milli >= 1 && milli <= 1e6) {
+			return nil, fmt.Errorf("--cpus %q is no number of cores from 0.001 to 1000", w.cpus)
+		}
+		l.CpuMilli = uint64(milli)
+	}
+	if w.pids < 0 {
+		return nil, fmt.Errorf("--pids-limit %d: there is always a limit", w.pids)
+	}
+	l.Pids = uint64(w.pids)
+	return l, nil
+}
+
+// environmentEntries resolves KEY to the client's value, as docker does.
+func environmentEntries(entries []string) []string {
+	var out []string
+	for _, e := range entries {
+		if !strings.Contains(e, "=") {
+			value, ok := os.LookupEnv(e)
+			if !ok {
+				continue
+			}
+			e += "=" + value
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
+// parsePorts reads [IP:]HOST:CONTAINER[/udp], where both ports may be ranges
+// of one length.
+func parsePorts(specs []string) ([]*entroosv1.PortMapping, error) {
+	var ports []*entroosv1.PortMapping
+	for _, spec := range specs {
+		mappings, err := nat.ParsePortSpec(spec)
+		if err != nil {
+			return nil, fmt.Errorf("-p %s: %w", spec, err)
+		}
+		for _, m := range mappings {
+			host, err := strconv.ParseUint(m.Binding.HostPort, 10, 16)
+			if err != nil || host == 0 {
+				return nil, fmt.Errorf("-p %s: name the box's port too: HOST:CONTAINER", spec)
+			}
+			proto := m.Port.Proto()
+			if proto != "tcp" && proto != "udp" {
+				return nil, fmt.Errorf("-p %s: the protocol is tcp or udp", spec)
+			}
+			if m.Port.Int() == 0 {
+				return nil, fmt.Errorf("-p %s: there is no port 0", spec)
+			}
+			ports = append(ports, &entroosv1.PortMapping{
+				HostIp: m.Binding.HostIP, HostPort: uint32(host),
+				ContainerPort: uint32(m.Port.Int()), Protocol: proto,
+			})
+		}
+	}
+	return ports, nil
+}
+
+// parseVolume reads SOURCE:TARGET[:ro|rw].
+func parseVolume(spec string) (*entroosv1.VolumeMount, error) {
+	parts := strings.Split(spec, ":")
+	m := &entroosv1.VolumeMount{}
+	switch {
+	case len(parts) == 3 && parts[2] == "ro":
+		m.ReadOnly = true
+	case len(parts) == 3 && parts[2] == "rw", len(parts) == 2:
+	default:
+		return nil, fmt.Errorf("-v %s is not SOURCE:TARGET[:ro]", spec)
+	}
+	m.Source, m.Target = parts[0], parts[1]
+	if m.Source == "" || !strings.HasPrefix(m.Target, "/") {
+		return nil, fmt.Errorf("-v %s: SOURCE is a volume's name or a folder below /perm/volumes, TARGET an absolute path", spec)
+	}
+	return m, nil
+}
+
+// parseRestart reads no, on-failure[:MAX], always or unless-stopped.
+func parseRestart(text string) (*entroosv1.RestartPolicy, error) {
+	mode, retries, bounded := strings.Cut(text, ":")
+	p := &entroosv1.RestartPolicy{}
+	switch mode {
+	case "no":
+		p.Mode = entroosv1.RestartPolicy_MODE_NO
+	case "on-failure":
+		p.Mode = entroosv1.RestartPolicy_MODE_ON_FAILURE
+	case "always":
+		p.Mode = entroosv1.RestartPolicy_MODE_ALWAYS
+	case "unless-stopped":
+		p.Mode = entroosv1.RestartPolicy_MODE_UNLESS_STOPPED
+	default:
+		return nil, fmt.Errorf("--restart %q is none of no, on-failure[:MAX], always, unless-stopped", text)
+	}
+	if bounded {
+		n, err := strconv.ParseUint(retries, 10, 31)
+		if err != nil || mode != "on-failure" {
+			return nil, fmt.Errorf("--restart %q: only on-failure takes a number", text)
+		}
+		p.MaxRetries = uint32(n)
+	}
+	return p, nil
+}
