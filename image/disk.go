@@ -27,7 +27,7 @@ const (
 	settingsOffset = espOffset + espSize
 	dataOffset     = settingsOffset + settingsSize
 
-	minDataSize = 128 * mebibyte // the journal alone is 64 MiB
+	minDataSize = 256 * mebibyte // the journal alone is 64 MiB, and may be a half at most
 	maxDataSize = 1 << 40
 )
 

@@ -60,7 +60,7 @@ func osRelease(version string) string {
 // writeSquashfs lays the files out in the folder staging and packs that into the
 // squashfs at output.
 func writeSquashfs(ctx context.Context, output, staging string, files []File) error {
-	if err := os.Mkdir(staging, 0o755); err != nil {
+	if err := mkdirs(staging); err != nil {
 		return err
 	}
 	for _, file := range files {

@@ -3,6 +3,7 @@ package image
 import (
 	"context"
 	"debug/pe"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -92,8 +93,52 @@ func writeUKI(ctx context.Context, output string, contents ukiContents) (err err
 	if err := run(ctx, command{name: "objcopy", args: append(args, bootStub, filepath.Clean(output))}); err != nil {
 		return err
 	}
+	if err := stampPE(output, uint32(epoch.Unix())); err != nil {
+		return fmt.Errorf("setting the UKI's time: %w", err)
+	}
 	// objcopy gives it the stub's permissions.
 	return os.Chmod(output, 0o644)
+}
+
+// stampPE sets a PE file's time of linking, for which objcopy takes the time of
+// day, and its checksum.
+func stampPE(path string, seconds uint32) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	const (
+		headerPointer  = 0x3c    // in the DOS header: where "PE\0\0" is
+		timeOffset     = 4 + 4   // after the signature, in the file header
+		checksumOffset = 24 + 64 // after the file header, in the optional one
+	)
+	if len(data) < headerPointer+4 {
+		return errors.New("not a PE file")
+	}
+	header := int(binary.LittleEndian.Uint32(data[headerPointer:]))
+	if header < 0 || header > len(data)-checksumOffset-4 {
+		return errors.New("not a PE file")
+	}
+	binary.LittleEndian.PutUint32(data[header+timeOffset:], seconds)
+	checksum := data[header+checksumOffset : header+checksumOffset+4]
+	clear(checksum)
+	binary.LittleEndian.PutUint32(checksum, checksumPE(data))
+	return os.WriteFile(path, data, 0o644)
+}
+
+// checksumPE is the checksum of a PE file whose checksum field is zero: the
+// 16-bit one's complement sum of its words, plus its length.
+func checksumPE(data []byte) uint32 {
+	sum := uint32(0)
+	for i := 0; i < len(data); i += 2 {
+		word := uint32(data[i])
+		if i+1 < len(data) {
+			word |= uint32(data[i+1]) << 8
+		}
+		sum += word
+		sum = sum&0xffff + sum>>16
+	}
+	return sum + uint32(len(data))
 }
 
 // firstFreeAddress is the first page after all sections of a PE file, with its
