@@ -1,0 +1,133 @@
+// Command ledgerd keeps the ledger: it runs the chain and serves
+// LedgerService on a unix socket.
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"github.com/entroos/entroos/ledger/chain"
+)
+
+// exitConfig is sysexits.h's EX_CONFIG: starting again cannot help.
+const exitConfig = 78
+
+// Memory is scarce on a small box, and there is little garbage: collect often.
+const (
+	gcPercent   = 50
+	memoryLimit = 48 << 20
+)
+
+// shutdownGrace bounds the wait for answers that are on their way.
+const shutdownGrace = 2 * time.Second
+
+func main() {
+	var (
+		home    = flag.String("home", "/perm/ledger", "folder that holds the ledger")
+		socket  = flag.String("socket", "/run/entroos/ledger.sock", "unix socket to serve on")
+		chainID = flag.String("chain-id", "", "the ledger's name, such as entroos-0123456789abcdef")
+		node    = flag.String("node", "", "this node's Ed25519 public key in hexadecimal")
+		verbose = flag.Bool("verbose", false, "log every step of consensus")
+	)
+	flag.Parse()
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
+	}
+	level := slog.LevelInfo
+	if *verbose {
+		level = slog.LevelDebug
+	}
+	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	err := run(*home, *socket, *chainID, *node, logger)
+	switch {
+	case err == nil:
+	case errors.Is(err, chain.ErrIdentity):
+		fmt.Fprintln(os.Stderr, "ledgerd:", err)
+		os.Exit(exitConfig)
+	default:
+		fmt.Fprintln(os.Stderr, "ledgerd:", err)
+		os.Exit(1)
+	}
+}
+
+func run(home, socket, chainID, node string, logger *slog.Logger) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	key, err := hex.DecodeString(node)
+	if err != nil || len(key) != 32 {
+		return fmt.Errorf("--node %q is not an Ed25519 public key in hexadecimal", node)
+	}
+	n, err := chain.Open(chain.Config{Home: home, ChainID: chainID, Node: [32]byte(key), Logger: logger})
+	if err != nil {
+		return err
+	}
+	err = serve(ctx, n, socket, logger)
+	return errors.Join(err, n.Close())
+}
+
+// serve answers on the socket until ctx is done or the chain has failed.
+func serve(ctx context.Context, n *chain.Node, socket string, logger *slog.Logger) error {
+	listener, err := listen(socket)
+	if err != nil {
+		return err
+	}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	server := &http.Server{
+		Handler: n.Handler(), Protocols: protocols,
+		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	status, err := n.Status()
+	if err != nil {
+		return errors.Join(err, server.Close())
+	}
+	logger.Info("serving the ledger", "chain", status.ChainID, "height", status.Height,
+		"receipts", status.TreeSize, "genesis", hex.EncodeToString(status.GenesisHash[:]), "socket", socket)
+
+	select {
+	case <-ctx.Done():
+	case <-n.Done():
+		err = errors.New("consensus has stopped")
+	case err = <-failed:
+		err = fmt.Errorf("serve on %s: %w", socket, err)
+	}
+	grace, cancel := context.WithTimeout(context.Background(), shutdownGrace)
+	defer cancel()
+	if server.Shutdown(grace) != nil { // submissions still wait for a block
+		err = errors.Join(err, server.Close())
+	}
+	return err
+}
+
+// listen makes the socket, which only the owner may use. A socket that an
+// earlier process left is taken over; one that answers is not.
+func listen(socket string) (net.Listener, error) {
+	if c, err := net.Dial("unix", socket); err == nil {
+		c.Close()
+		return nil, fmt.Errorf("%s is served by another process", socket)
+	}
+	if err := os.Remove(socket); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	old := syscall.Umask(0o177)
+	defer syscall.Umask(old)
+	return net.Listen("unix", socket)
+}

@@ -1,0 +1,139 @@
+// Package boltdb keeps several CometBFT stores, and whatever else belongs
+// with them, in one bbolt file: each Store is one top-level bucket behind
+// CometBFT's dbm.DB.
+//
+// Two things set it apart from CometBFT's own bbolt backend. No transaction
+// stays open under an iterator, so a goroutine may write while it iterates
+// (as CometBFT's evidence pool does). And all of its writes, synced or not in
+// name, are on disk when they return.
+package boltdb
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+)
+
+// ErrDamaged says that the file's contents could not be read: it is torn,
+// overwritten or its disk fails.
+var ErrDamaged = errors.New("boltdb: damaged file")
+
+// lockTimeout bounds the wait for another process that has the file open.
+const lockTimeout = 5 * time.Second
+
+// A File is one bbolt file that holds many stores. Its methods may be called
+// by many goroutines. A page that cannot be read (bbolt maps its file, so a
+// bad sector is a fault) is an error that wraps ErrDamaged, not a crash.
+type File struct {
+	db      *bbolt.DB
+	path    string
+	options Options
+	commits atomic.Uint64
+}
+
+// Options of a File; the zero value is usual.
+type Options struct {
+	// BeforeCommit and AfterCommit, if set, are called by the goroutine that
+	// writes: when all changes of a transaction are made and nothing of them is
+	// on disk, and when all of them are.
+	BeforeCommit, AfterCommit func()
+}
+
+// Open opens the file at path, or makes it.
+func Open(path string, options Options) (f *File, err error) {
+	defer catchFault(path, &err)()
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
+		Timeout:      lockTimeout,
+		FreelistType: bbolt.FreelistMapType,
+	})
+	switch {
+	case errors.Is(err, berrors.ErrTimeout):
+		return nil, fmt.Errorf("boltdb: %s is in use by another process", path)
+	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
+		return nil, fmt.Errorf("%w: %s: %w", ErrDamaged, path, err)
+	case err != nil && !isPathError(err):
+		return nil, fmt.Errorf("boltdb: %s: %w", path, err)
+	case err != nil:
+		return nil, fmt.Errorf("boltdb: %w", err)
+	}
+	return &File{db: db, path: path, options: options}, nil
+}
+
+// Path returns the path the file was opened by.
+func (f *File) Path() string { return f.path }
+
+// Close closes the file after the transactions that run. All stores of the
+// file fail from then on.
+func (f *File) Close() error {
+	if err := f.db.Close(); err != nil {
+		return fmt.Errorf("boltdb: %s: %w", f.path, err)
+	}
+	return nil
+}
+
+// View runs fn in a read-only transaction. Slices read in it are only valid
+// until fn returns.
+func (f *File) View(fn func(*bbolt.Tx) error) (err error) {
+	defer catchFault(f.path, &err)()
+	return f.db.View(fn)
+}
+
+// Update runs fn in a read-write transaction. When it returns nil, all that
+// fn changed is on disk; when it returns an error, nothing is.
+func (f *File) Update(fn func(*bbolt.Tx) error) (err error) {
+	defer catchFault(f.path, &err)()
+	err = f.db.Update(func(tx *bbolt.Tx) error {
+		if err := fn(tx); err != nil {
+			return err
+		}
+		if f.options.BeforeCommit != nil {
+			f.options.BeforeCommit()
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	f.commits.Add(1)
+	if f.options.AfterCommit != nil {
+		f.options.AfterCommit()
+	}
+	return nil
+}
+
+// Commits returns the number of transactions committed since Open. Each costs
+// two fdatasync calls: its pages, then the meta page that points to them.
+func (f *File) Commits() uint64 { return f.commits.Load() }
+
+// Size returns the file's length in bytes.
+func (f *File) Size() (int64, error) {
+	var size int64
+	err := f.View(func(tx *bbolt.Tx) error {
+		size = tx.Size()
+		return nil
+	})
+	return size, err
+}
+
+// catchFault turns a fault on a mapped page, and a panic of bbolt over what
+// it found there, into an error while the calling function runs.
+func catchFault(path string, err *error) func() {
+	old := debug.SetPanicOnFault(true)
+	return func() {
+		debug.SetPanicOnFault(old)
+		if r := recover(); r != nil {
+			*err = fmt.Errorf("%w: %s: %v", ErrDamaged, path, r)
+		}
+	}
+}
+
+func isPathError(err error) bool {
+	var p *fs.PathError
+	return errors.As(err, &p)
+}

@@ -1,0 +1,316 @@
+package chain
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"sync"
+
+	abci "github.com/cometbft/cometbft/abci/types"
+
+	"github.com/entroos/entroos/ledger"
+	"github.com/entroos/entroos/ledger/proof"
+)
+
+// Blocks and application versions, as block headers say them.
+const (
+	applicationVersion = 1
+	// keepBlocks is how many of the newest blocks are kept.
+	keepBlocks = 1000
+	// pruneEvery bounds the blocks that wait for pruning while every block
+	// holds receipts.
+	pruneEvery = 16
+)
+
+// application is the ledger's ABCI application. Transactions are encoded
+// receipts. CometBFT calls it through one mutex, so its methods do not run
+// at once; notices has a lock of its own.
+type application struct {
+	abci.BaseApplication
+	genesis *proof.Genesis
+	rules   *rules
+	store   *store
+	notices *notices
+
+	committed *state   // after the last block
+	executed  *overlay // the block finalized and not yet committed
+	checked   *waiting // what the mempool holds, on top of committed
+}
+
+// waiting is the state that receipts offered are judged against: the
+// committed one and those that wait for a block.
+type waiting struct {
+	nodes    map[[32]byte]nodeState
+	receipts map[waitingKey][32]byte // SHA-256 of the encoding
+}
+
+type waitingKey struct {
+	node     [32]byte
+	sequence uint64
+}
+
+func newApplication(g *proof.Genesis, s *store, current *state) *application {
+	a := &application{
+		genesis:   g,
+		rules:     newRules(g.Doc.ChainID),
+		store:     s,
+		notices:   newNotices(),
+		committed: current,
+	}
+	a.resetChecked()
+	return a
+}
+
+func (a *application) resetChecked() {
+	a.checked = &waiting{nodes: a.committed.clone().nodes, receipts: make(map[waitingKey][32]byte)}
+}
+
+// Info implements abci.Application.
+func (a *application) Info(context.Context, *abci.RequestInfo) (*abci.ResponseInfo, error) {
+	res := &abci.ResponseInfo{
+		Data:            "entroos",
+		AppVersion:      applicationVersion,
+		LastBlockHeight: a.committed.height,
+	}
+	if a.committed.height > 0 {
+		hash := a.committed.appHash()
+		res.LastBlockAppHash = hash[:]
+	}
+	return res, nil
+}
+
+// InitChain implements abci.Application. It writes nothing: the genesis is
+// read at each start.
+func (a *application) InitChain(_ context.Context, req *abci.RequestInitChain) (*abci.ResponseInitChain, error) {
+	if req.ChainId != a.genesis.Doc.ChainID {
+		return nil, fmt.Errorf("%w: chain is %s, not %s", ErrIdentity, req.ChainId, a.genesis.Doc.ChainID)
+	}
+	hash := a.committed.appHash()
+	return &abci.ResponseInitChain{AppHash: hash[:]}, nil
+}
+
+// CheckTx implements abci.Application: it judges a receipt on top of all that
+// wait, so a node may have several waiting.
+func (a *application) CheckTx(_ context.Context, req *abci.RequestCheckTx) (*abci.ResponseCheckTx, error) {
+	key := sha256.Sum256(req.Tx)
+	receipt, refused, err := a.rules.judge(req.Tx, a.checked.nodes, func(r *ledger.Receipt) (bool, error) {
+		if got, ok := a.checked.receipts[waitingKey{r.Node, r.Sequence}]; ok {
+			return got == key, nil
+		}
+		return a.store.holds(r, req.Tx)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if refused != nil && refused.code == codeDuplicate && a.isWaiting(req.Tx, key) {
+		return &abci.ResponseCheckTx{Code: codeOK}, nil
+	}
+	if refused != nil {
+		if req.Type == abci.CheckTxType_Recheck {
+			a.notices.refused(key, refused.reason)
+		}
+		return &abci.ResponseCheckTx{Code: refused.code, Log: refused.reason}, nil
+	}
+	a.checked.nodes[receipt.Node] = nodeState{receipt.Sequence, receipt.Proof}
+	a.checked.receipts[waitingKey{receipt.Node, receipt.Sequence}] = key
+	a.notices.progress()
+	return &abci.ResponseCheckTx{Code: codeOK}, nil
+}
+
+func (a *application) isWaiting(raw []byte, key [32]byte) bool {
+	r := new(ledger.Receipt)
+	if err := r.UnmarshalBinary(raw); err != nil {
+		return false
+	}
+	got, ok := a.checked.receipts[waitingKey{r.Node, r.Sequence}]
+	return ok && got == key
+}
+
+// PrepareProposal implements abci.Application: it proposes, in their order,
+// the waiting receipts that follow the rules and fit.
+func (a *application) PrepareProposal(_ context.Context, req *abci.RequestPrepareProposal) (*abci.ResponsePrepareProposal, error) {
+	o := newOverlay(a.committed, a.store, req.Height)
+	refused, err := a.rules.execute(o, req.Txs, a.store)
+	if err != nil {
+		return nil, err
+	}
+	res := new(abci.ResponsePrepareProposal)
+	size := int64(0)
+	for i, tx := range req.Txs {
+		if refused[i] != nil {
+			continue
+		}
+		if size += txSize(tx); size > req.MaxTxBytes {
+			break
+		}
+		res.Txs = append(res.Txs, tx)
+	}
+	return res, nil
+}
+
+// txSize is how much of a block's data a transaction takes: itself, a field
+// tag and its length.
+func txSize(tx []byte) int64 {
+	n := int64(len(tx)) + 2
+	for l := len(tx); l >= 0x80; l >>= 7 {
+		n++
+	}
+	return n
+}
+
+// ProcessProposal implements abci.Application: a block with a receipt that
+// does not follow the rules is rejected.
+func (a *application) ProcessProposal(_ context.Context, req *abci.RequestProcessProposal) (*abci.ResponseProcessProposal, error) {
+	o := newOverlay(a.committed, a.store, req.Height)
+	refused, err := a.rules.execute(o, req.Txs, a.store)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range refused {
+		if r != nil {
+			return &abci.ResponseProcessProposal{Status: abci.ResponseProcessProposal_REJECT}, nil
+		}
+	}
+	return &abci.ResponseProcessProposal{Status: abci.ResponseProcessProposal_ACCEPT}, nil
+}
+
+// FinalizeBlock implements abci.Application. It changes nothing but the
+// overlay, and depends on the block and the committed state alone.
+func (a *application) FinalizeBlock(_ context.Context, req *abci.RequestFinalizeBlock) (*abci.ResponseFinalizeBlock, error) {
+	if req.Height != a.committed.height+1 {
+		return nil, fmt.Errorf("ledger: block %d does not follow block %d", req.Height, a.committed.height)
+	}
+	o := newOverlay(a.committed, a.store, req.Height)
+	o.setTime(req.Time.UnixNano())
+	refused, err := a.rules.execute(o, req.Txs, a.store)
+	if err != nil {
+		return nil, err
+	}
+	res := &abci.ResponseFinalizeBlock{TxResults: make([]*abci.ExecTxResult, len(req.Txs))}
+	for i, r := range refused {
+		res.TxResults[i] = &abci.ExecTxResult{}
+		if r != nil {
+			res.TxResults[i].Code = r.code
+		}
+	}
+	hash := o.appHash()
+	res.AppHash = hash[:]
+	a.executed = o
+	return res, nil
+}
+
+// Commit implements abci.Application: it writes the executed block, tells
+// those who wait for its receipts, and lets go of old blocks.
+func (a *application) Commit(context.Context, *abci.RequestCommit) (*abci.ResponseCommit, error) {
+	o := a.executed
+	if o == nil {
+		return nil, fmt.Errorf("ledger: commit without a block")
+	}
+	if err := a.store.commit(a.committed, o); err != nil {
+		return nil, err
+	}
+	committed := o.state
+	a.committed, a.executed = &committed, nil
+	a.resetChecked()
+	for _, rec := range o.receipts {
+		a.notices.committed(sha256.Sum256(rec.raw), o.height)
+	}
+	a.notices.progress()
+	res := new(abci.ResponseCommit)
+	// Pruning writes twice, so it is left to the block that proves receipts,
+	// unless every block holds some.
+	if oldest := o.height - keepBlocks + 1; oldest > 1 && (len(o.receipts) == 0 || o.height%pruneEvery == 0) {
+		res.RetainHeight = oldest
+	}
+	return res, nil
+}
+
+// find returns the height of the block that holds raw, if one does.
+func (s *store) find(raw []byte) (height int64, ok bool, err error) {
+	r := new(ledger.Receipt)
+	if r.UnmarshalBinary(raw) != nil {
+		return 0, false, nil // the rules say what is wrong with it
+	}
+	err = s.view(func(v *view) error {
+		index, found, err := v.bySequence(r.Node, r.Sequence)
+		if err != nil || !found {
+			return err
+		}
+		got, err := v.receipt(index)
+		if err != nil || !bytes.Equal(got, raw) {
+			return err
+		}
+		b, err := v.block(index)
+		height, ok = b.height, err == nil
+		return err
+	})
+	return height, ok, err
+}
+
+// notices tells those who wait for a receipt what became of it.
+type notices struct {
+	mu      sync.Mutex
+	waiters map[[32]byte][]chan notice // by SHA-256 of the encoding
+	moved   chan struct{}              // closed when the checked state moves
+}
+
+// notice is a commit at height, or a refusal.
+type notice struct {
+	height int64
+	reason string
+}
+
+func newNotices() *notices {
+	return &notices{waiters: make(map[[32]byte][]chan notice), moved: make(chan struct{})}
+}
+
+// wait returns a channel that gets one notice of the receipt, and a function
+// to stop waiting.
+func (n *notices) wait(key [32]byte) (<-chan notice, func()) {
+	ch := make(chan notice, 1)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.waiters[key] = append(n.waiters[key], ch)
+	return ch, func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		for i, c := range n.waiters[key] {
+			if c == ch {
+				n.waiters[key] = append(n.waiters[key][:i:i], n.waiters[key][i+1:]...)
+				break
+			}
+		}
+		if len(n.waiters[key]) == 0 {
+			delete(n.waiters, key)
+		}
+	}
+}
+
+func (n *notices) send(key [32]byte, x notice) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, ch := range n.waiters[key] {
+		ch <- x
+	}
+	delete(n.waiters, key)
+}
+
+func (n *notices) committed(key [32]byte, height int64) { n.send(key, notice{height: height}) }
+func (n *notices) refused(key [32]byte, reason string)  { n.send(key, notice{reason: reason}) }
+
+// progress wakes those who wait for the checked state to move.
+func (n *notices) progress() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	close(n.moved)
+	n.moved = make(chan struct{})
+}
+
+func (n *notices) movement() <-chan struct{} {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.moved
+}
+
+var _ abci.Application = (*application)(nil)

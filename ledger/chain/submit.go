@@ -1,0 +1,128 @@
+package chain
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"time"
+
+	abci "github.com/cometbft/cometbft/abci/types"
+	"github.com/cometbft/cometbft/mempool"
+
+	"github.com/entroos/entroos/ledger"
+)
+
+const (
+	// answerMargin is left of the caller's deadline for the answer's way back.
+	answerMargin = 100 * time.Millisecond
+	// reorderWindow is how long a receipt waits for those before it, which
+	// may have been offered at the same time and come later.
+	reorderWindow = time.Second
+	// retryPause is waited when the mempool is busy with a block.
+	retryPause = 5 * time.Millisecond
+)
+
+// Submit offers an encoded receipt and waits until its block is committed,
+// until it is refused, or until shortly before ctx's deadline; the last gives
+// ledger.Pending. That a receipt waits for a block is never an answer.
+func (n *Node) Submit(ctx context.Context, raw []byte) (ledger.Submission, error) {
+	if deadline, ok := ctx.Deadline(); ok {
+		margin := min(answerMargin, time.Until(deadline)/4)
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-margin))
+		defer cancel()
+	}
+	key := sha256.Sum256(raw)
+	// Wait first and look then, so that no commit falls in between.
+	answer, stop := n.app.notices.wait(key)
+	defer stop()
+	height, ok, err := n.store.find(raw)
+	if err != nil {
+		return ledger.Submission{}, err
+	}
+	if ok {
+		return ledger.Submission{Outcome: ledger.Committed, Height: height}, nil
+	}
+	refused, err := n.offer(ctx, raw)
+	if err != nil || refused != nil {
+		return ledger.Submission{Outcome: ledger.Refused, Reason: refused.text()}, err
+	}
+	select {
+	case a := <-answer:
+		if a.reason != "" {
+			return ledger.Submission{Outcome: ledger.Refused, Reason: a.reason}, nil
+		}
+		return ledger.Submission{Outcome: ledger.Committed, Height: a.height}, nil
+	case <-ctx.Done():
+		return ledger.Submission{Outcome: ledger.Pending}, nil
+	case <-n.done:
+		return ledger.Submission{}, errStopped
+	}
+}
+
+var errStopped = errors.New("ledger: stopped")
+
+func (r *refusal) text() string {
+	if r == nil {
+		return ""
+	}
+	return r.reason
+}
+
+// offer puts the receipt in the mempool, and returns nil once it is there (or
+// ctx is done), or why it is refused.
+func (n *Node) offer(ctx context.Context, raw []byte) (*refusal, error) {
+	window := time.NewTimer(reorderWindow)
+	defer window.Stop()
+	for {
+		moved := n.app.notices.movement()
+		refused, busy, err := n.check(raw)
+		if err != nil {
+			return nil, err
+		}
+		var pause <-chan time.Time
+		switch {
+		case busy:
+			pause = time.After(retryPause)
+		case refused == nil, refused.code != codeGap:
+			return refused, nil
+		}
+		select {
+		case <-moved:
+		case <-pause:
+		case <-window.C:
+			if refused != nil {
+				return refused, nil
+			}
+			window.Reset(reorderWindow)
+		case <-ctx.Done():
+			return refused, nil
+		case <-n.done:
+			return nil, errStopped
+		}
+	}
+}
+
+// check asks the mempool once. Busy means that it is to be asked again.
+func (n *Node) check(raw []byte) (refused *refusal, busy bool, err error) {
+	var res *abci.ResponseCheckTx
+	err = n.mempool.CheckTx(raw, func(r *abci.ResponseCheckTx) { res = r }, mempool.TxInfo{})
+	var tooLarge mempool.ErrTxTooLarge
+	var full mempool.ErrMempoolIsFull
+	switch {
+	case errors.Is(err, mempool.ErrTxInCache):
+		return nil, false, nil // waits already, or was committed just now
+	case errors.Is(err, mempool.ErrRecheckFull), errors.As(err, &full):
+		return nil, true, nil
+	case errors.As(err, &tooLarge):
+		return refuse(codeMalformed, "%v: %d bytes, not %d", ledger.ErrMalformed, len(raw), ledger.ReceiptSize), false, nil
+	case err != nil:
+		return nil, false, fmt.Errorf("ledger: mempool: %w", err)
+	case res == nil:
+		return nil, true, nil
+	case res.Code != codeOK:
+		return &refusal{res.Code, res.Log}, false, nil
+	}
+	return nil, false, nil
+}
