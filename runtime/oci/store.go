@@ -94,6 +94,9 @@ func Open(dir string, db *bbolt.DB) (*Store, error) {
 	return s, nil
 }
 
+// LayersDir is the folder of all layers.
+func (s *Store) LayersDir() string { return s.layers() }
+
 func (s *Store) layers() string  { return filepath.Join(s.dir, "layers") }
 func (s *Store) staging() string { return filepath.Join(s.dir, "staging") }
 

@@ -1,0 +1,452 @@
+package runtime
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/containerd/go-runc"
+	"golang.org/x/sys/unix"
+
+	"github.com/entroos/entroos/runtime/logfile"
+	"github.com/entroos/entroos/runtime/network"
+	"github.com/entroos/entroos/runtime/oci"
+)
+
+var (
+	// ErrExists is returned by Create for a container that was not closed.
+	ErrExists = errors.New("the container exists already")
+	// ErrNotRunning is returned for a container whose process is not there.
+	ErrNotRunning = errors.New("the container is not running")
+
+	errNoTerminal = errors.New("there is no terminal")
+
+	emptyDigest = sha256.Sum256(nil)
+)
+
+// Container is one execution of a workload. Its methods may be called
+// concurrently.
+//
+// Create makes its first process, which waits; Start lets it go; when it has
+// ended and all its output has been taken, Done is closed and Result is known;
+// Close gives back what it held. The container can then be created again under
+// its id, and finds what it wrote.
+type Container struct {
+	id       string
+	runtime  *Runtime
+	workload *Workload
+	record   containerRecord
+	bundle   *bundle
+	rootfs   *rootfs
+	log      *logfile.Log
+	stdio    *stdio
+	pid      int
+	pidfd    *os.File
+
+	done  chan struct{} // closed when result is set
+	ended chan struct{} // closed when its log is on disk, too
+
+	mu      sync.Mutex
+	started time.Time
+	result  Result
+	closed  bool
+	undo    []func() error // what Close does, the last first
+}
+
+// Create makes a container: its root file system is mounted, its network is
+// ready, its first process waits for Start. A workload that was made under
+// this id before and not removed is continued: it has its files, its address
+// and its log. When Create fails, nothing is left but the container's record,
+// which Remove deletes.
+func (r *Runtime) Create(ctx context.Context, id string, w *Workload, attached IO) (_ *Container, err error) {
+	if !idPattern.MatchString(id) {
+		return nil, invalid("container id %q", id)
+	}
+	r.mu.Lock()
+	if _, ok := r.containers[id]; ok {
+		r.mu.Unlock()
+		return nil, fmt.Errorf("container %s: %w", id, ErrExists)
+	}
+	r.containers[id] = nil
+	r.mu.Unlock()
+
+	c := &Container{
+		id: id, runtime: r, workload: w, done: make(chan struct{}), ended: make(chan struct{}),
+	}
+	if err := c.create(ctx, attached); err != nil {
+		err = errors.Join(fmt.Errorf("create container: %w", err), c.revert())
+		r.mu.Lock()
+		delete(r.containers, id)
+		r.mu.Unlock()
+		return nil, err
+	}
+	r.mu.Lock()
+	r.containers[id] = c
+	r.mu.Unlock()
+	return c, nil
+}
+
+func (c *Container) create(ctx context.Context, attached IO) error {
+	r := c.runtime
+	image, err := r.images.Get("sha256:" + hex.EncodeToString(c.workload.ImageDigest[:]))
+	if err != nil {
+		return err
+	}
+	if c.record, err = r.claim(c.id, image.Digest); err != nil {
+		return err
+	}
+	layers := oci.Layers(r.images.Lowers(image))
+	if err := c.prepareBundle(layers); err != nil {
+		return err
+	}
+	if c.workload.Network == NetworkBridge {
+		if err := r.network.Publish(c.id, c.record.Slot, c.workload.Ports); err != nil {
+			return err
+		}
+		c.later(func() error { return r.network.Withdraw(c.id) })
+	}
+	if err := c.mount(layers); err != nil {
+		return err
+	}
+	if err := c.bundle.write(); err != nil {
+		return err
+	}
+	if c.log, err = logfile.Open(r.logDir(c.id), r.config.LogBytes); err != nil {
+		return err
+	}
+	c.later(c.log.Close)
+	root := c.record.rootID()
+	c.stdio, err = r.newStdio(c.workload.Tty, c.workload.Stdin, root+c.workload.User.UID, root+c.workload.User.GID, c.bundle.console())
+	if err != nil {
+		return err
+	}
+	c.later(func() error { c.stdio.close(); return nil })
+	return c.createProcess(ctx, attached)
+}
+
+func (c *Container) prepareBundle(layers oci.Layers) error {
+	r := c.runtime
+	c.bundle = &bundle{
+		dir: r.bundleDir(c.id), id: c.id, workload: c.workload, root: c.record.rootID(), slot: c.record.Slot,
+		cgroup: r.cgroup(c.id), resolver: r.resolver,
+	}
+	if r.config.MemoryHigh != nil {
+		c.bundle.high = r.config.MemoryHigh(c.workload.Limits.MemoryBytes)
+	}
+	if err := r.resolver.refresh(); err != nil {
+		return err
+	}
+	volumes, err := r.openVolumes(c.workload, layers)
+	if err != nil {
+		return err
+	}
+	c.bundle.volumes = volumes
+	c.later(func() error { closeVolumes(volumes); return nil })
+	if err := os.Mkdir(c.bundle.dir, 0o711); err != nil {
+		return err
+	}
+	c.later(func() error { return os.RemoveAll(c.bundle.dir) })
+	return os.Chmod(c.bundle.dir, 0o711)
+}
+
+func (c *Container) mount(layers oci.Layers) error {
+	r := c.runtime
+	namespace, err := r.userNamespace(c.record)
+	if err != nil {
+		return err
+	}
+	writable := r.writableDir(c.id)
+	if err := os.MkdirAll(writable, 0o700); err != nil {
+		return err
+	}
+	c.rootfs = &rootfs{
+		layers: r.images.LayersDir(), lowers: layers, writable: writable, clone: c.bundle.layers(), target: c.bundle.rootfs(),
+		root: int(c.record.rootID()),
+	}
+	if err := c.rootfs.mount(namespace); err != nil {
+		return err
+	}
+	c.later(c.rootfs.unmount)
+	return nil
+}
+
+// createProcess has runc make the first process and everything around it.
+func (c *Container) createProcess(ctx context.Context, attached IO) error {
+	r := c.runtime
+	command := r.runc(c.bundle)
+	opts := &runc.CreateOpts{IO: c.stdio.pipes, PidFile: c.bundle.pidFile(), NoNewKeyring: true}
+	if c.stdio.socket != nil {
+		opts.ConsoleSocket = c.stdio.socket
+	}
+	// From here on a process may be there, whatever runc says.
+	c.later(func() error { return r.deleteContainer(c) })
+	if err := command.Create(ctx, c.id, c.bundle.dir, opts); err != nil {
+		return runcError(err, c.bundle.runcLog(), c.stdio.complaint())
+	}
+	raw, err := os.ReadFile(c.bundle.pidFile())
+	if err != nil {
+		return err
+	}
+	if c.pid, err = strconv.Atoi(strings.TrimSpace(string(raw))); err != nil {
+		return fmt.Errorf("runc's pid file: %w", err)
+	}
+	exits, err := r.processes.WaitPID(c.pid)
+	if err != nil {
+		return fmt.Errorf("the container's first process: %w", err)
+	}
+	fd, err := unix.PidfdOpen(c.pid, 0)
+	if err != nil {
+		return fmt.Errorf("the container's first process: %w", err)
+	}
+	c.pidfd = os.NewFile(uintptr(fd), "pidfd")
+	c.later(c.pidfd.Close)
+	if c.workload.Network == NetworkBridge {
+		if err := c.attachNetwork(); err != nil {
+			return err
+		}
+	}
+	if err := r.connect(c.stdio, attached, c.log); err != nil {
+		return err
+	}
+	r.spawn("container "+c.id, func() { c.wait(exits) })
+	return nil
+}
+
+func (c *Container) attachNetwork() error {
+	namespace, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", c.pid))
+	if err != nil {
+		return err
+	}
+	defer namespace.Close()
+	if err := c.runtime.network.Attach(c.record.Slot, namespace); err != nil {
+		return err
+	}
+	c.later(func() error { return c.runtime.network.Detach(c.record.Slot) })
+	return nil
+}
+
+// later has f done by revert, before what was given earlier.
+func (c *Container) later(f func() error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.undo = append(c.undo, f)
+}
+
+func (c *Container) revert() error {
+	var errs []error
+	for {
+		c.mu.Lock()
+		n := len(c.undo)
+		if n == 0 {
+			c.mu.Unlock()
+			return errors.Join(errs...)
+		}
+		f := c.undo[n-1]
+		c.undo = c.undo[:n-1]
+		c.mu.Unlock()
+		errs = append(errs, f())
+	}
+}
+
+// Start lets the first process go.
+func (c *Container) Start(ctx context.Context) error {
+	c.mu.Lock()
+	if !c.started.IsZero() {
+		c.mu.Unlock()
+		return errors.New("start container: it was started before")
+	}
+	c.started = time.Now()
+	c.mu.Unlock()
+	if err := c.runtime.runc(c.bundle).Start(ctx, c.id); err != nil {
+		return fmt.Errorf("start container: %w", runcError(err, c.bundle.runcLog(), ""))
+	}
+	return nil
+}
+
+// wait sees the execution to its end.
+func (c *Container) wait(exits <-chan Exit) {
+	defer close(c.ended)
+	exit, ok := <-exits
+	if !ok {
+		exit = Exit{At: time.Now(), Code: 255}
+	}
+	result := Result{ExitCode: exit.Code, Signal: exit.Signal, Finished: exit.At}
+	if !ok {
+		result.Err = errors.New("the exit status was lost")
+	}
+	if exit.Signal != 0 {
+		result.ExitCode = 128 + exit.Signal
+	}
+	if !drain(c.stdio.outputs, drainTime) {
+		result.Err = errors.Join(result.Err, errors.New("the output did not end: what came after 10 s of silence is not in it"))
+	}
+	for _, o := range c.stdio.outputs {
+		if o.readErr != nil {
+			result.Err = errors.Join(result.Err, fmt.Errorf("read output: %w", o.readErr))
+		}
+		if o.logErr != nil {
+			c.runtime.logger.Error("output could not be logged", "container", c.id, "error", o.logErr)
+		}
+	}
+	if c.stdio.stdin != nil && c.stdio.tty == nil {
+		_ = c.stdio.stdin.Close() // whoever writes to it sees that nobody reads
+	}
+	result.StdoutDigest, result.StderrDigest = c.stdio.digests()
+
+	c.mu.Lock()
+	if result.Started = c.started; result.Started.IsZero() {
+		result.Started = result.Finished
+	}
+	cgroup := cgroupDir(c.runtime.cgroup(c.id))
+	result.Usage = readUsage(cgroup, result.Finished.Sub(result.Started))
+	killed, err := oomKilled(cgroup)
+	if err != nil {
+		result.Err = errors.Join(result.Err, fmt.Errorf("whether memory ran out: %w", err))
+	}
+	result.OOMKilled = killed
+	c.result = result
+	c.mu.Unlock()
+	close(c.done)
+
+	if err := c.log.Close(); err != nil {
+		c.runtime.logger.Error("the log is not all on disk", "container", c.id, "error", err)
+	}
+}
+
+// Done is closed when the container's first process, and with it all others,
+// has ended and its output has been taken.
+func (c *Container) Done() <-chan struct{} { return c.done }
+
+// Result is the execution's end, once it is Done.
+func (c *Container) Result() Result {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.result
+}
+
+// ID is the container's.
+func (c *Container) ID() string { return c.id }
+
+// PID is the first process's, on the box.
+func (c *Container) PID() int { return c.pid }
+
+// IP is the container's address on the bridge; the zero Addr with another
+// network.
+func (c *Container) IP() netip.Addr {
+	if c.workload.Network != NetworkBridge {
+		return netip.Addr{}
+	}
+	return network.Address(c.record.Slot)
+}
+
+// Started is when Start was called, or the zero time.
+func (c *Container) Started() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.started
+}
+
+// Resize sets the size of the container's terminal.
+func (c *Container) Resize(rows, cols uint32) error { return c.stdio.resize(rows, cols) }
+
+// Kill sends a signal to the first process. One that is not SIGKILL reaches it
+// only if it handles it: in its own view it is PID 1.
+func (c *Container) Kill(_ context.Context, signal int) error {
+	select {
+	case <-c.done:
+		return ErrNotRunning
+	default:
+	}
+	return sendSignal(c.pidfd, signal)
+}
+
+func sendSignal(pidfd *os.File, signal int) error {
+	err := unix.PidfdSendSignal(int(pidfd.Fd()), unix.Signal(signal), nil, 0)
+	if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EBADF) {
+		return ErrNotRunning
+	}
+	if err != nil {
+		return fmt.Errorf("signal %d: %w", signal, err)
+	}
+	return nil
+}
+
+// Stop ends the container: with its stop signal, and, if it is not Done by
+// then, after grace with SIGKILL; zero grace is the workload's own. It returns
+// when the container is Done.
+func (c *Container) Stop(ctx context.Context, grace time.Duration) error {
+	if grace == 0 {
+		grace = time.Duration(c.workload.StopTimeoutSeconds) * time.Second
+	}
+	for _, s := range []struct {
+		signal int
+		wait   time.Duration
+	}{{c.workload.StopSignal, grace}, {int(unix.SIGKILL), drainTime + 10*time.Second}} {
+		if err := c.Kill(ctx, s.signal); err != nil && !errors.Is(err, ErrNotRunning) {
+			return err
+		}
+		timer := time.NewTimer(s.wait)
+		select {
+		case <-c.done:
+			timer.Stop()
+			return nil
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		case <-timer.C:
+		}
+	}
+	return fmt.Errorf("container %s does not end, even by SIGKILL", c.id)
+}
+
+// Close gives back what an execution held: mounts, network, cgroup. What the
+// container wrote, its log, and its slot stay until Remove. A container that
+// was not started is ended first; one that runs is an error.
+func (c *Container) Close(ctx context.Context) error {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return nil
+	}
+	started := !c.started.IsZero()
+	c.mu.Unlock()
+	select {
+	case <-c.done:
+	default:
+		if started {
+			return fmt.Errorf("close container %s: it is running", c.id)
+		}
+		if err := c.Kill(ctx, int(unix.SIGKILL)); err != nil && !errors.Is(err, ErrNotRunning) {
+			return err
+		}
+	}
+	select {
+	case <-c.ended:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return nil
+	}
+	c.closed = true
+	c.mu.Unlock()
+	err := c.revert()
+	r := c.runtime
+	r.mu.Lock()
+	delete(r.containers, c.id)
+	r.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("close container %s: %w", c.id, err)
+	}
+	return nil
+}

@@ -1,0 +1,75 @@
+package runtime
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"go.etcd.io/bbolt"
+
+	entroosv1 "github.com/entroos/entroos/api/entroos/v1"
+	"github.com/entroos/entroos/runtime/oci"
+)
+
+// Import reads an image archive, an OCI layout or a docker-archive as a tar
+// stream, plain or compressed with gzip or zstd, verifies every digest, and
+// gives the images in it. All of them appear at once, or none. An image that
+// carries no name gets ref, when that is not empty.
+func (r *Runtime) Import(ctx context.Context, archive io.Reader, ref string) ([]*entroosv1.Image, error) {
+	images, err := r.images.Import(ctx, archive, ref)
+	if err != nil {
+		return nil, fmt.Errorf("import: %w", err)
+	}
+	return imageMessages(images), nil
+}
+
+// Images gives all images, the latest import first.
+func (r *Runtime) Images() ([]*entroosv1.Image, error) {
+	images, err := r.images.Images()
+	return imageMessages(images), err
+}
+
+// Image gives the one that ref means: name[:tag], a digest, or the beginning
+// of a digest that no other image has. Its error is oci.ErrNotFound or
+// oci.ErrAmbiguous, or the database's.
+func (r *Runtime) Image(ref string) (*entroosv1.Image, error) {
+	image, err := r.images.Get(ref)
+	if err != nil {
+		return nil, err
+	}
+	return imageMessage(image), nil
+}
+
+// RemoveImage takes the name off the image, or all its names when ref is a
+// digest. An image without names is deleted with the layers that no other has.
+// While a container has it, its last name stays: oci.ErrInUse.
+func (r *Runtime) RemoveImage(ref string) error {
+	return r.images.Remove(ref, func(tx *bbolt.Tx, digest string) error {
+		return containerBucket.Each(tx, func(id string, c containerRecord) error {
+			if c.Image == digest {
+				return fmt.Errorf("image %s: %w by container %s", ref, oci.ErrInUse, id[:min(12, len(id))])
+			}
+			return nil
+		})
+	})
+}
+
+func imageMessages(images []oci.Image) []*entroosv1.Image {
+	messages := make([]*entroosv1.Image, len(images))
+	for i, image := range images {
+		messages[i] = imageMessage(image)
+	}
+	return messages
+}
+
+func imageMessage(image oci.Image) *entroosv1.Image {
+	m := &entroosv1.Image{
+		Digest: image.Digest, ConfigDigest: image.ConfigDigest, References: image.References,
+		SizeBytes: uint64(image.Size), ImportedUnixNano: image.Imported.UnixNano(),
+		Architecture: image.Architecture, Os: image.OS,
+	}
+	if !image.Created.IsZero() {
+		m.CreatedUnixNano = image.Created.UnixNano()
+	}
+	return m
+}

@@ -1,0 +1,171 @@
+package runtime
+
+import (
+	"crypto/sha256"
+	"errors"
+	"hash"
+	"io"
+	"io/fs"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/entroos/entroos/runtime/logfile"
+)
+
+// output takes what a process writes to one stream: digests it, logs it, and
+// passes it to who is attached, in this order.
+type output struct {
+	source   io.ReadCloser
+	stream   logfile.Stream
+	digest   hash.Hash
+	log      *logfile.Log // nil is none
+	attached *attachment  // nil is none
+
+	reads   atomic.Uint64 // to see whether it goes on
+	readErr error
+	logErr  error // the first; from then on nothing is logged
+	done    chan struct{}
+}
+
+func newOutput(source io.ReadCloser, stream logfile.Stream, log *logfile.Log, attached *attachment) *output {
+	return &output{
+		source: source, stream: stream, digest: sha256.New(), log: log, attached: attached, done: make(chan struct{}),
+	}
+}
+
+// outputBuffer is how much is read at once.
+const outputBuffer = 32 << 10
+
+// run reads until the stream's end. Then all has been digested, logged, and
+// written to who is attached.
+func (o *output) run() {
+	defer close(o.done)
+	buffer := make([]byte, outputBuffer)
+	for {
+		n, err := o.source.Read(buffer)
+		if n > 0 {
+			o.reads.Add(1)
+			o.take(buffer[:n])
+		}
+		if err != nil {
+			// A terminal whose other side is gone gives EIO.
+			if !errors.Is(err, io.EOF) && !errors.Is(err, syscall.EIO) && !errors.Is(err, fs.ErrClosed) {
+				o.readErr = err
+			}
+			break
+		}
+	}
+	if o.attached != nil {
+		o.attached.finish()
+	}
+}
+
+func (o *output) take(data []byte) {
+	o.digest.Write(data)
+	if o.log != nil && o.logErr == nil {
+		o.logErr = o.log.Append(time.Now(), o.stream, data)
+	}
+	if o.attached != nil {
+		o.attached.send(data)
+	}
+}
+
+func (o *output) sum() (digest [32]byte) {
+	o.digest.Sum(digest[:0])
+	return digest
+}
+
+// progress changes as long as data moves.
+func (o *output) progress() uint64 {
+	n := o.reads.Load()
+	if o.attached != nil {
+		n += o.attached.writes.Load()
+	}
+	return n
+}
+
+// attachment passes output to a client. A slow one slows the process down; one
+// that fails is dropped.
+type attachment struct {
+	w      io.Writer
+	queue  chan []byte
+	writes atomic.Uint64
+	once   sync.Once
+	gone   chan struct{} // closed when it is dropped
+	done   chan struct{} // closed when all was written or dropped
+}
+
+func newAttachment(w io.Writer) *attachment {
+	return &attachment{w: w, queue: make(chan []byte, 16), gone: make(chan struct{}), done: make(chan struct{})}
+}
+
+func (a *attachment) run() {
+	defer close(a.done)
+	for data := range a.queue {
+		select {
+		case <-a.gone:
+			continue
+		default:
+		}
+		if _, err := a.w.Write(data); err != nil {
+			a.drop()
+		}
+		a.writes.Add(1)
+	}
+}
+
+func (a *attachment) drop() { a.once.Do(func() { close(a.gone) }) }
+
+// send queues a copy of data.
+func (a *attachment) send(data []byte) {
+	select {
+	case <-a.gone:
+	case a.queue <- append([]byte(nil), data...):
+	}
+}
+
+// finish returns when all that was sent is written, or the client is dropped.
+func (a *attachment) finish() {
+	close(a.queue)
+	select {
+	case <-a.gone:
+	case <-a.done:
+	}
+}
+
+// drainTime is how long, after the process's end, output may stand still
+// before it is given up: either a client does not take it, or a process
+// outside of the container holds the stream.
+const drainTime = 10 * time.Second
+
+// drain waits until the outputs have ended. It says whether they did by
+// themselves.
+func drain(outputs []*output, patience time.Duration) (complete bool) {
+	complete = true
+	for _, o := range outputs {
+		timer := time.NewTimer(patience)
+		for last := o.progress(); ; {
+			select {
+			case <-o.done:
+			case <-timer.C:
+				if now := o.progress(); now != last {
+					last = now
+					timer.Reset(patience)
+					continue
+				}
+				complete = false
+				if o.attached != nil {
+					o.attached.drop()
+				}
+				// Whatever is in the pipe can now be read without waiting.
+				o.source.Close()
+				<-o.done
+			}
+			break
+		}
+		timer.Stop()
+	}
+	return complete
+}
