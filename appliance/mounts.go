@@ -122,7 +122,7 @@ var DefaultSysctls = map[string]string{
 func Sysctls(settings map[string]string) error {
 	var failed []error
 	for path, value := range settings {
-		err := os.WriteFile(filepath.Join("/proc/sys", path), []byte(value), 0o644)
+		err := os.WriteFile(filepath.Join("/proc/sys", path), []byte(value+"\n"), 0o644)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			failed = append(failed, fmt.Errorf("sysctl %s: %w", strings.ReplaceAll(path, "/", "."), err))
 		}

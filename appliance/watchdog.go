@@ -81,6 +81,10 @@ func (w *Watchdog) Feed(ctx context.Context) {
 		w.logger.Error("the watchdogs are not fed", "reason", err)
 		return
 	}
+	w.keepAlive()
+}
+
+func (w *Watchdog) keepAlive() {
 	for _, d := range w.devices {
 		if err := d.KeepAlive(); err != nil {
 			w.logger.Error("watchdog not fed", "device", d.Name(), "error", err)

@@ -1,0 +1,257 @@
+package appliance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/entroos/entroos/ledger"
+	"github.com/entroos/entroos/nko"
+	"github.com/entroos/entroos/runtime"
+)
+
+// RunPath is where the box's sockets are.
+const RunPath = "/run/entroos"
+
+// Sockets of the box.
+const (
+	AdminSocket  = RunPath + "/admin.sock"
+	LedgerSocket = RunPath + "/ledger.sock"
+)
+
+// Box is a running box: its parts, and what is wrong with it. Parts that could
+// not be had are nil.
+type Box struct {
+	Logger     *slog.Logger
+	Log        *nko.LogRing // of PID 1 itself
+	Options    Options
+	Reaper     *nko.Reaper
+	Supervisor *nko.Supervisor
+	Storage    Storage
+	Store      *nko.Store
+	Runtime    *runtime.Runtime
+	Workloads  *nko.Workloads
+	Outbox     *nko.Outbox
+	Ledger     *ledger.Client
+
+	mu       sync.Mutex
+	problems []string // that stay until the next boot
+	ready    time.Duration
+	judged   bool
+	stop     chan Action
+	version  versionCache
+}
+
+// Action is how the box ends.
+type Action int
+
+// The ways to end.
+const (
+	Reboot Action = iota + 1
+	PowerOff
+)
+
+// NewBox makes a Box without parts.
+func NewBox(logger *slog.Logger, log *nko.LogRing) *Box {
+	return &Box{Logger: logger, Log: log, stop: make(chan Action, 1)}
+}
+
+// Problem notes what is wrong with the box until the next boot: it is degraded.
+func (b *Box) Problem(err error) {
+	if err == nil {
+		return
+	}
+	b.Logger.Error("problem", "what", err.Error())
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.problems = append(b.problems, err.Error())
+}
+
+// Problems says all that is wrong with the box now, each with a way out.
+func (b *Box) Problems() []string {
+	b.mu.Lock()
+	all := slices.Clone(b.problems)
+	b.mu.Unlock()
+	for _, s := range b.Supervisor.Unhealthy() {
+		if s.State == nko.StateFailing {
+			all = append(all, fmt.Sprintf("service %s is failing (%s); see `logs --service %s`", s.Name, s.LastExit, s.Name))
+		}
+	}
+	if b.Workloads != nil && b.Workloads.Problem() != "" {
+		all = append(all, b.Workloads.Problem())
+	}
+	if b.Outbox != nil && b.Outbox.Problem() != "" {
+		all = append(all, b.Outbox.Problem())
+	}
+	return all
+}
+
+// State is "starting", "ready" or "degraded".
+func (b *Box) State() string {
+	b.mu.Lock()
+	judged := b.judged
+	b.mu.Unlock()
+	switch {
+	case !judged:
+		return "starting"
+	case len(b.Problems()) > 0:
+		return "degraded"
+	}
+	return "ready"
+}
+
+// End asks for the box's end; the first who asks decides.
+func (b *Box) End(a Action) {
+	select {
+	case b.stop <- a:
+	default: // it is ending already
+	}
+}
+
+// Ending gives the action once somebody has asked for the end.
+func (b *Box) Ending() <-chan Action { return b.stop }
+
+// OpenStore opens the box's records, or, when those cannot be had, keeps new
+// ones in memory.
+func (b *Box) OpenStore() error {
+	path := filepath.Join(PermPath, "entroos.db")
+	store, err := nko.OpenStore(path)
+	if err == nil {
+		b.Store = store
+		return nil
+	}
+	b.Problem(fmt.Errorf("the box's records are left as they are, and new ones kept in memory only and lost at the next boot: %w; "+
+		"restore %s from a copy, or move it away", err, path))
+	b.Store, err = nko.OpenStore(RunPath + "/volatile.db")
+	return err
+}
+
+// StartRuntime brings up the container runtime and the workloads over the store,
+// and receipts for the executions that the last stop cut off.
+func (b *Box) StartRuntime(ctx context.Context) error {
+	engine, err := runtime.New(runtime.Config{
+		Images:     PermPath + "/images",
+		Logs:       PermPath + "/logs",
+		Volumes:    PermPath + "/volumes",
+		Containers: PermPath + "/containers",
+		Run:        RunPath + "/runc",
+		Runc:       "/bin/runc",
+		Cgroup:     "/workloads",
+		DB:         b.Store.DB(),
+		Processes:  b.Reaper,
+		Resolv:     "/etc/resolv.conf",
+		Logger:     b.Logger,
+	})
+	if err != nil {
+		return fmt.Errorf("containers cannot run: %w", err)
+	}
+	workloads, err := nko.NewWorkloads(b.Store, nko.NewEngine(engine), b.Outbox.Wake, b.Logger)
+	if err != nil {
+		return fmt.Errorf("containers cannot run: %w", err)
+	}
+	if err := workloads.Recover(ctx); err != nil {
+		return fmt.Errorf("containers cannot run: %w", err)
+	}
+	b.Runtime, b.Workloads = engine, workloads
+	return nil
+}
+
+// judgeInterval is the time between two looks at the box's health; before the
+// first verdict it is shorter.
+const (
+	judgeInterval = 2 * time.Second
+	judgeFirst    = 10 * time.Millisecond
+)
+
+// Judge watches over the box's health: it says on every console when the box
+// has become ready, and what is wrong when it has not. judged is closed at the
+// first verdict.
+func (b *Box) Judge(ctx context.Context, judged chan<- struct{}) error {
+	interval := judgeFirst
+	var last string
+	for {
+		if text := b.verdict(); text != "" && text != last {
+			Announce("entroos: %s", text)
+			b.Logger.Info(text)
+			if last == "" {
+				close(judged)
+				interval = judgeInterval
+			}
+			last = text
+		}
+		timer := time.NewTimer(interval)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		case <-timer.C:
+		}
+	}
+}
+
+// verdict is what there is to say about the box's health; nothing while
+// services are starting.
+func (b *Box) verdict() string {
+	problems := b.Problems()
+	for _, s := range b.Supervisor.Unhealthy() {
+		// Failing services are among the problems; one that restarts may
+		// still come up.
+		if s.State != nko.StateFailing {
+			return ""
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.judged = true
+	if len(problems) > 0 {
+		text := "degraded: " + problems[0]
+		for _, p := range problems[1:] {
+			text += "; " + p
+		}
+		return text
+	}
+	if b.ready == 0 {
+		up, err := SinceKernelStart()
+		if err != nil {
+			return "degraded: " + err.Error()
+		}
+		b.ready = up
+	}
+	return fmt.Sprintf("ready in %.2fs", b.ready.Seconds())
+}
+
+// Alive returns nil when what carries the box (the supervisor and the reaper)
+// answers before ctx ends. The watchdogs are fed by it.
+func (b *Box) Alive(ctx context.Context) error {
+	return errors.Join(b.Supervisor.Alive(ctx), b.Reaper.Alive(ctx))
+}
+
+// MemoryTotal is the box's memory in bytes.
+func MemoryTotal() (uint64, error) {
+	var info unix.Sysinfo_t
+	if err := unix.Sysinfo(&info); err != nil {
+		return 0, fmt.Errorf("sysinfo: %w", err)
+	}
+	return info.Totalram * uint64(info.Unit), nil
+}
+
+// MakeFolders makes the folders for sockets and state.
+func MakeFolders() error {
+	var failed []error
+	for path, mode := range map[string]os.FileMode{
+		RunPath: 0o755, homePath: 0o711, PermPath + "/ledger": 0o700,
+	} {
+		if err := os.MkdirAll(path, mode); err != nil {
+			failed = append(failed, err)
+		}
+	}
+	return errors.Join(failed...)
+}

@@ -1,0 +1,313 @@
+package nko
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"google.golang.org/protobuf/proto"
+
+	entroosv1 "github.com/entroos/entroos/api/entroos/v1"
+	"github.com/entroos/entroos/runtime"
+)
+
+// restartBackoff spaces the restarts of a container: docker's.
+var restartBackoff = Backoff{Initial: 100 * time.Millisecond, Max: time.Minute}
+
+// restartReset is how long a container must be up for its back-off to begin
+// anew.
+const restartReset = 10 * time.Second
+
+// task is one container and what becomes of it.
+type task struct {
+	all     *Workloads
+	id      string
+	created int64 // Unix nanoseconds
+
+	mu         sync.Mutex
+	c          *entroosv1.Container // replaced, never changed
+	busy       chan struct{}        // while it runs or is removed; closed after
+	now        Container            // the execution under way
+	workload   *runtime.Workload    // its workload
+	stopNow    chan struct{}        // closed: no restart any more
+	stopWanted bool                 // an operator has stopped it
+
+	interrupted bool // the box's last stop cut it off; set by Recover alone
+}
+
+func newTask(w *Workloads, c *entroosv1.Container) *task {
+	return &task{all: w, id: c.GetId(), created: c.GetCreatedUnixNano(), c: c}
+}
+
+func (t *task) name() string { return t.get().GetSpec().GetName() }
+
+// get gives the container as it is now. It must not be changed.
+func (t *task) get() *entroosv1.Container {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.c
+}
+
+// with gives a copy of the container, changed.
+func (t *task) with(change func(*entroosv1.Container)) *entroosv1.Container {
+	c := proto.CloneOf(t.get())
+	change(c)
+	return c
+}
+
+func (t *task) set(c *entroosv1.Container) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.c = c
+}
+
+// update changes the container, in memory and on the disk. What is only for the
+// eyes of an operator is not worth failing for.
+func (t *task) update(change func(*entroosv1.Container)) {
+	c := t.with(change)
+	t.set(c)
+	if err := t.all.store.PutContainer(c); err != nil {
+		t.all.logger.Error("container's state not kept", "container", t.id, "error", err)
+	}
+}
+
+// spec is the container's, bound to the image it was made from: a reference
+// may name another one by now.
+func (t *task) spec() *entroosv1.WorkloadSpec {
+	c := t.get()
+	spec := proto.CloneOf(c.GetSpec())
+	spec.Image = c.GetImageDigest()
+	return spec
+}
+
+// begin takes the container; end gives it free.
+func (t *task) begin() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.busy != nil {
+		return fmt.Errorf("container %s: %w", t.c.GetSpec().GetName(), ErrRunning)
+	}
+	t.busy, t.stopNow = make(chan struct{}), make(chan struct{})
+	return nil
+}
+
+func (t *task) end() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	close(t.busy)
+	t.busy = nil
+}
+
+func (t *task) active() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.busy != nil
+}
+
+// want notes whether an operator has stopped the container.
+func (t *task) want(stopped bool) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.stopWanted == stopped {
+		return nil
+	}
+	if err := t.all.store.SetStopped(t.id, stopped); err != nil {
+		return fmt.Errorf("container %s: %w", t.c.GetSpec().GetName(), err)
+	}
+	t.stopWanted = stopped
+	return nil
+}
+
+// running notes the execution under way, or nil.
+func (t *task) running(w *runtime.Workload, c Container) {
+	if c != nil {
+		running := t.with(func(p *entroosv1.Container) {
+			p.State = entroosv1.ContainerState_CONTAINER_STATE_RUNNING
+			p.StartedUnixNano, p.Error = time.Now().UnixNano(), ""
+			p.Pid = uint32(c.PID())
+			if ip := c.IP(); ip.IsValid() {
+				p.IpAddress = ip.String()
+			}
+		})
+		t.set(running)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.workload, t.now = w, c
+}
+
+// container gives the execution under way.
+func (t *task) container() (Container, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.now == nil {
+		return nil, fmt.Errorf("container %s: %w", t.c.GetSpec().GetName(), ErrNotRunning)
+	}
+	return t.now, nil
+}
+
+// run runs the container as often as its policy says. With fresh, a first start
+// that fails is an operator's to see, and not tried again.
+func (t *task) run(e *Execution, io runtime.IO, fresh bool, started func(error)) {
+	for failures := 0; ; {
+		begun := time.Now()
+		end, ran := t.execute(context.Background(), e, io, started)
+		if time.Since(begun) >= restartReset {
+			failures = 0
+		}
+		if !t.restarts(end) || fresh && !ran {
+			if t.get().GetSpec().GetRemove() {
+				if err := t.all.erase(context.Background(), t); err != nil {
+					t.all.logger.Error("container not removed", "container", t.id, "error", err)
+				}
+			}
+			e.tell(end)
+			return
+		}
+		e.tell(end)
+		if !t.pause(restartBackoff.Delay(failures)) {
+			return
+		}
+		failures++
+		// Whoever was attached has seen the end.
+		e, io, fresh, started = newExecution(), runtime.IO{}, false, func(error) {}
+	}
+}
+
+// pause waits for the time of a restart, and says whether there is to be one.
+func (t *task) pause(delay time.Duration) bool {
+	t.update(func(c *entroosv1.Container) {
+		c.State = entroosv1.ContainerState_CONTAINER_STATE_RESTARTING
+	})
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		t.update(func(c *entroosv1.Container) { c.Restarts++ })
+		return true
+	case <-t.noRestart():
+		t.update(func(c *entroosv1.Container) {
+			c.State = entroosv1.ContainerState_CONTAINER_STATE_EXITED
+		})
+		return false
+	}
+}
+
+// restarts says whether the container starts again after this end.
+func (t *task) restarts(end *entroosv1.RunExited) bool {
+	if t.held() {
+		return false
+	}
+	c := t.get()
+	policy := c.GetSpec().GetRestart()
+	switch policy.GetMode() {
+	case entroosv1.RestartPolicy_MODE_ALWAYS, entroosv1.RestartPolicy_MODE_UNLESS_STOPPED:
+		return true
+	case entroosv1.RestartPolicy_MODE_ON_FAILURE:
+		most := policy.GetMaxRetries()
+		if most == 0 {
+			most = math.MaxUint32
+		}
+		return end.GetExitCode() != 0 && c.GetRestarts() < most
+	}
+	return false
+}
+
+func (t *task) noRestart() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.stopNow
+}
+
+// held says that the container is not to start again.
+func (t *task) held() bool {
+	select {
+	case <-t.noRestart():
+		return true
+	default:
+		return false
+	}
+}
+
+// hold sees to it that the container does not start again.
+func (t *task) hold() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.busy == nil {
+		return
+	}
+	select {
+	case <-t.stopNow:
+	default:
+		close(t.stopNow)
+	}
+}
+
+// stop ends the container and waits for its receipt. It is ended even when ctx
+// ends before.
+func (t *task) stop(ctx context.Context, grace time.Duration) error {
+	t.hold()
+	t.mu.Lock()
+	busy, now, workload := t.busy, t.now, t.workload
+	t.mu.Unlock()
+	if busy == nil {
+		return nil
+	}
+	if now != nil {
+		Go("stop "+t.id, func() { t.halt(now, workload, grace) })
+	}
+	select {
+	case <-busy:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("stop container %s: %w", t.name(), ctx.Err())
+	}
+}
+
+// grace is the container's own stop timeout, but at most that.
+func (t *task) grace(most time.Duration) time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.workload == nil {
+		return most
+	}
+	return min(most, time.Duration(t.workload.StopTimeoutSeconds)*time.Second)
+}
+
+// halt ends an execution; a grace of 0 is the workload's own.
+func (t *task) halt(now Container, w *runtime.Workload, grace time.Duration) {
+	if grace == 0 {
+		grace = time.Duration(w.StopTimeoutSeconds) * time.Second
+	}
+	if err := now.Stop(context.Background(), grace); err != nil {
+		select {
+		case <-now.Done(): // by itself, meanwhile
+		default:
+			t.all.logger.Error("container does not stop", "container", t.id, "error", err)
+		}
+	}
+}
+
+// kill sends a signal to the execution under way.
+func (t *task) kill(ctx context.Context, signal int) error {
+	now, err := t.container()
+	if err != nil {
+		return err
+	}
+	t.mu.Lock()
+	ends := signal == int(unix.SIGKILL) || t.workload != nil && signal == t.workload.StopSignal
+	t.mu.Unlock()
+	if ends {
+		if err := t.want(true); err != nil {
+			return err
+		}
+		t.hold()
+	}
+	if err := now.Kill(ctx, signal); err != nil {
+		return fmt.Errorf("kill container %s: %w", t.name(), err)
+	}
+	return nil
+}

@@ -1,0 +1,445 @@
+package nko
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	entroosv1 "github.com/entroos/entroos/api/entroos/v1"
+	"github.com/entroos/entroos/runtime"
+)
+
+// Errors of Workloads, wrapped with what they are about.
+var (
+	ErrNoContainer = errors.New("no such container")
+	ErrNameTaken   = errors.New("the name is taken")
+	ErrBadName     = errors.New("a name has letters, digits, '_', '.' and '-', begins with a letter or digit, and is at most 63 long")
+	ErrRunning     = errors.New("the container is running")
+	ErrNotRunning  = errors.New("the container is not running")
+	ErrStopping    = errors.New("the box is stopping")
+	ErrAmbiguous   = errors.New("more than one container has such an id")
+)
+
+var namePattern = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$`)
+
+// Workloads runs the box's containers: it keeps what an operator asked for,
+// starts them, restarts them by their policies, and leaves a receipt for every
+// execution.
+type Workloads struct {
+	store  *Store
+	engine Engine
+	wake   func() // a receipt has entered the outbox
+	logger *slog.Logger
+
+	stopped  chan struct{} // closed by Close
+	stopOnce sync.Once
+
+	mu       sync.Mutex
+	tasks    map[string]*task // by id
+	stopping bool
+	problem  string
+	running  sync.WaitGroup // tasks under way
+}
+
+// NewWorkloads makes Workloads over what the store holds. wake is called when a
+// receipt has been written.
+func NewWorkloads(store *Store, engine Engine, wake func(), logger *slog.Logger) (*Workloads, error) {
+	w := &Workloads{
+		store: store, engine: engine, wake: wake, logger: logger,
+		stopped: make(chan struct{}), tasks: make(map[string]*task),
+	}
+	containers, stopped, err := store.Containers()
+	if err != nil {
+		return nil, fmt.Errorf("containers: %w", err)
+	}
+	for _, c := range containers {
+		t := newTask(w, c)
+		t.stopWanted = stopped[t.id]
+		w.tasks[t.id] = t
+	}
+	return w, nil
+}
+
+// Recover makes receipts of the executions that the box's last stop cut off.
+// It comes before anything runs; Resume follows.
+func (w *Workloads) Recover(ctx context.Context) error {
+	if err := w.engine.Recover(ctx); err != nil {
+		return fmt.Errorf("clear what the last boot left: %w", err)
+	}
+	starts, err := w.store.Starts()
+	if err != nil {
+		return fmt.Errorf("start records: %w", err)
+	}
+	// In the order in which they had begun.
+	slices.SortFunc(starts, func(a, b StartRecord) int { return a.At.Compare(b.At) })
+	for _, start := range starts {
+		t, ok := w.tasks[start.Container]
+		if !ok {
+			return fmt.Errorf("the start record of container %s has no container", start.Container)
+		}
+		end := &entroosv1.RunExited{ExitCode: exitUnknown, Error: "the box stopped before its end was seen"}
+		if err := t.write(start.interrupted(), end); err != nil {
+			return err
+		}
+		t.interrupted = true
+	}
+	return nil
+}
+
+// Resume starts again what is to be running after a boot: policy always,
+// unless-stopped if no operator has stopped it, on-failure if it was cut off. A
+// container that was to be removed at its end, and was cut off, is removed.
+func (w *Workloads) Resume(ctx context.Context) {
+	for _, t := range w.list() {
+		if ctx.Err() != nil {
+			return
+		}
+		spec := t.get().GetSpec()
+		mode := spec.GetRestart().GetMode()
+		switch {
+		case mode == entroosv1.RestartPolicy_MODE_ALWAYS,
+			mode == entroosv1.RestartPolicy_MODE_UNLESS_STOPPED && !t.stopWanted,
+			mode == entroosv1.RestartPolicy_MODE_ON_FAILURE && t.interrupted:
+			if _, err := w.launch(t, runtime.IO{}, false); err != nil && !errors.Is(err, ErrRunning) {
+				w.logger.Error("container not started", "container", t.name(), "error", err)
+			}
+		case t.interrupted && spec.GetRemove():
+			if err := w.forget(ctx, t); err != nil {
+				w.logger.Error("container not removed", "container", t.name(), "error", err)
+			}
+		}
+	}
+}
+
+// Run makes a container and starts it. It returns when the container's process
+// runs; the execution goes on without ctx. An error of the start comes with
+// the container, which is kept, and the execution, which has ended; other
+// errors leave nothing behind.
+func (w *Workloads) Run(ctx context.Context, spec *entroosv1.WorkloadSpec, io runtime.IO) (*entroosv1.Container, *Execution, error) {
+	t, err := w.create(spec)
+	if err != nil {
+		return nil, nil, err
+	}
+	e, err := w.launch(t, io, true)
+	if e == nil {
+		return nil, nil, errors.Join(err, w.forget(ctx, t))
+	}
+	return t.get(), e, err
+}
+
+// create keeps a new container, which does not run yet.
+func (w *Workloads) create(spec *entroosv1.WorkloadSpec) (*task, error) {
+	workload, err := w.engine.Resolve(spec)
+	if err != nil {
+		return nil, err
+	}
+	var id [32]byte
+	rand.Read(id[:]) // never fails
+	c := &entroosv1.Container{
+		Id:              hex.EncodeToString(id[:]),
+		Spec:            proto.CloneOf(spec),
+		ImageDigest:     fmt.Sprintf("sha256:%x", workload.ImageDigest),
+		State:           entroosv1.ContainerState_CONTAINER_STATE_CREATED,
+		CreatedUnixNano: time.Now().UnixNano(),
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.stopping {
+		return nil, ErrStopping
+	}
+	taken := func(name string) bool {
+		for _, t := range w.tasks {
+			if t.name() == name {
+				return true
+			}
+		}
+		return false
+	}
+	switch name := spec.GetName(); {
+	case name == "":
+		c.Spec.Name = randomName(taken)
+	case !namePattern.MatchString(name):
+		return nil, fmt.Errorf("%q: %w", name, ErrBadName)
+	case taken(name):
+		return nil, fmt.Errorf("%q: %w; remove that container first, or take another name", name, ErrNameTaken)
+	}
+	if err := w.store.PutContainer(c); err != nil {
+		return nil, fmt.Errorf("keep container: %w", err)
+	}
+	t := newTask(w, c)
+	w.tasks[t.id] = t
+	return t, nil
+}
+
+// launch starts the goroutine that runs the container, and returns when its
+// first process runs or failed to. fresh says that an operator waits for it.
+func (w *Workloads) launch(t *task, io runtime.IO, fresh bool) (*Execution, error) {
+	w.mu.Lock()
+	if w.stopping {
+		w.mu.Unlock()
+		return nil, ErrStopping
+	}
+	if err := t.begin(); err != nil {
+		w.mu.Unlock()
+		return nil, err
+	}
+	w.running.Add(1)
+	w.mu.Unlock()
+
+	e := newExecution()
+	started := make(chan error, 1)
+	Go("container "+t.id, func() {
+		defer w.running.Done()
+		defer t.end()
+		err := Protect("container "+t.id, func() error {
+			t.run(e, io, fresh, func(err error) { started <- err })
+			return nil
+		})
+		if err != nil {
+			e.tell(&entroosv1.RunExited{ExitCode: exitNotStarted, Error: err.Error()})
+		}
+	})
+	select {
+	case err := <-started:
+		return e, err
+	case <-e.done:
+		select {
+		case err := <-started:
+			return e, err
+		default:
+			return e, errors.New(e.exited.GetError())
+		}
+	}
+}
+
+// Start starts a container; one that runs already goes on.
+func (w *Workloads) Start(id string) (*entroosv1.Container, error) {
+	t, err := w.find(id)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.want(false); err != nil {
+		return nil, err
+	}
+	if t.active() {
+		return t.get(), nil
+	}
+	t.update(func(c *entroosv1.Container) { c.Restarts = 0 })
+	if _, err := w.launch(t, runtime.IO{}, true); err != nil {
+		return nil, err
+	}
+	return t.get(), nil
+}
+
+// Stop asks a container to end, kills it after the grace (0 is its own), and
+// returns when its receipt is on the disk. A container waiting for its restart
+// is not restarted.
+func (w *Workloads) Stop(ctx context.Context, id string, grace time.Duration) (*entroosv1.Container, error) {
+	t, err := w.find(id)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.want(true); err != nil {
+		return nil, err
+	}
+	if err := t.stop(ctx, grace); err != nil {
+		return nil, err
+	}
+	return t.get(), nil
+}
+
+// Kill sends a signal to a container's first process. With SIGKILL, or its own
+// stop signal, the container is not restarted.
+func (w *Workloads) Kill(ctx context.Context, id string, signal int) error {
+	t, err := w.find(id)
+	if err != nil {
+		return err
+	}
+	return t.kill(ctx, signal)
+}
+
+// Remove deletes a container with its writable layer and logs; force kills a
+// running one first. Its receipts stay.
+func (w *Workloads) Remove(ctx context.Context, id string, force bool) error {
+	t, err := w.find(id)
+	if err != nil {
+		return err
+	}
+	if t.active() {
+		if !force {
+			return fmt.Errorf("container %s: %w; stop it first, or use force", t.name(), ErrRunning)
+		}
+		if err := t.want(true); err != nil {
+			return err
+		}
+		if err := t.stop(ctx, time.Nanosecond); err != nil {
+			return err
+		}
+	}
+	return w.forget(ctx, t)
+}
+
+// forget deletes a container that does not run.
+func (w *Workloads) forget(ctx context.Context, t *task) error {
+	if err := t.begin(); err != nil { // nobody starts it from now on
+		return err
+	}
+	defer t.end()
+	return w.erase(ctx, t)
+}
+
+// erase deletes a container that its caller has taken.
+func (w *Workloads) erase(ctx context.Context, t *task) error {
+	w.mu.Lock()
+	_, there := w.tasks[t.id]
+	w.mu.Unlock()
+	if !there {
+		return nil // it was to be removed at its end
+	}
+	if err := w.engine.Remove(ctx, t.id); err != nil {
+		return fmt.Errorf("remove container %s: %w", t.name(), err)
+	}
+	if err := w.store.DeleteContainer(t.id); err != nil {
+		return fmt.Errorf("remove container %s: %w", t.name(), err)
+	}
+	w.mu.Lock()
+	delete(w.tasks, t.id)
+	w.mu.Unlock()
+	return nil
+}
+
+// Get gives a container by its id, a unique prefix of it, or its name.
+func (w *Workloads) Get(id string) (*entroosv1.Container, error) {
+	t, err := w.find(id)
+	if err != nil {
+		return nil, err
+	}
+	return t.get(), nil
+}
+
+// List gives the containers, the newest first; all includes those that do not
+// run.
+func (w *Workloads) List(all bool) []*entroosv1.Container {
+	var found []*entroosv1.Container
+	for _, t := range w.list() {
+		if c := t.get(); all || c.GetState() == entroosv1.ContainerState_CONTAINER_STATE_RUNNING ||
+			c.GetState() == entroosv1.ContainerState_CONTAINER_STATE_RESTARTING {
+			found = append(found, c)
+		}
+	}
+	slices.Reverse(found)
+	return found
+}
+
+// Running gives the execution under way of a container.
+func (w *Workloads) Running(id string) (Container, error) {
+	t, err := w.find(id)
+	if err != nil {
+		return nil, err
+	}
+	return t.container()
+}
+
+// Problem says why receipts cannot be written, or is empty.
+func (w *Workloads) Problem() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.problem
+}
+
+func (w *Workloads) setProblem(text string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.problem = text
+}
+
+// Close stops every container, by its own grace but at most until ctx ends, and
+// returns when their receipts are written. Nothing starts any more.
+func (w *Workloads) Close(ctx context.Context) error {
+	w.mu.Lock()
+	w.stopping = true
+	w.mu.Unlock()
+	var all sync.WaitGroup
+	for _, t := range w.list() {
+		if !t.active() {
+			continue
+		}
+		var grace time.Duration // its own
+		if deadline, ok := ctx.Deadline(); ok {
+			grace = t.grace(time.Until(deadline) * 3 / 4)
+		}
+		all.Add(1)
+		Go("stop "+t.id, func() {
+			defer all.Done()
+			if err := t.stop(ctx, grace); err != nil {
+				w.logger.Error("container not stopped", "container", t.name(), "error", err)
+			}
+		})
+	}
+	all.Wait()
+	w.stopOnce.Do(func() { close(w.stopped) })
+	idle := make(chan struct{})
+	Go("workloads end", func() {
+		w.running.Wait()
+		close(idle)
+	})
+	select {
+	case <-idle:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("containers still running: %w", ctx.Err())
+	}
+}
+
+// list gives the tasks, the oldest first.
+func (w *Workloads) list() []*task {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	tasks := make([]*task, 0, len(w.tasks))
+	for _, t := range w.tasks {
+		tasks = append(tasks, t)
+	}
+	slices.SortFunc(tasks, func(a, b *task) int {
+		switch {
+		case a.created < b.created:
+			return -1
+		case a.created > b.created:
+			return 1
+		}
+		return strings.Compare(a.id, b.id)
+	})
+	return tasks
+}
+
+// find gives the task of that name or id, or the one whose id begins so.
+func (w *Workloads) find(id string) (*task, error) {
+	if id == "" {
+		return nil, fmt.Errorf("%w: none was named", ErrNoContainer)
+	}
+	var prefixed []*task
+	for _, t := range w.list() {
+		switch {
+		case t.id == id || t.name() == id:
+			return t, nil
+		case strings.HasPrefix(t.id, id):
+			prefixed = append(prefixed, t)
+		}
+	}
+	switch len(prefixed) {
+	case 0:
+		return nil, fmt.Errorf("%w: %s", ErrNoContainer, id)
+	case 1:
+		return prefixed[0], nil
+	}
+	return nil, fmt.Errorf("%w: %s", ErrAmbiguous, id)
+}
