@@ -1,0 +1,212 @@
+// Payload is what the tests run in containers: one static program with many
+// behaviours.
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func main() {
+	if len(os.Args) < 2 {
+		fail("usage: payload COMMAND [ARGUMENT...]")
+	}
+	args := os.Args[2:]
+	command, ok := map[string]func([]string){
+		"hello": hello, "exit": exit, "status": status, "cat": cat, "write": write, "stat": stat, "eat": eat,
+		"wait": wait, "ignore": ignore, "serve": serve, "dial": dial, "ids": ids, "spin": spin, "flood": flood,
+		"env": env, "tty": tty, "copy": copyInput, "ticks": ticks, "listen": listenOnly, "reopen": reopen,
+	}[os.Args[1]]
+	if !ok {
+		fail("no such command: %s", os.Args[1])
+	}
+	command(args)
+}
+
+func fail(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, format+"\n", args...)
+	os.Exit(125)
+}
+
+func check(err error) {
+	if err != nil {
+		fail("%v", err)
+	}
+}
+
+func number(s string) int {
+	n, err := strconv.Atoi(s)
+	check(err)
+	return n
+}
+
+func hello([]string) {
+	fmt.Println("hello from stdout")
+	fmt.Fprintln(os.Stderr, "hello from stderr")
+}
+
+func exit(args []string) { os.Exit(number(args[0])) }
+
+// status prints what the kernel says of this process.
+func status([]string) {
+	for _, name := range []string{"/proc/self/uid_map", "/proc/self/gid_map"} {
+		raw, err := os.ReadFile(name)
+		check(err)
+		fmt.Printf("%s: %s\n", name, strings.Join(strings.Fields(string(raw)), " "))
+	}
+	raw, err := os.ReadFile("/proc/self/status")
+	check(err)
+	fmt.Print(string(raw))
+	hostname, err := os.Hostname()
+	check(err)
+	fmt.Println("hostname:", hostname, "pid:", os.Getpid())
+}
+
+func cat(args []string) {
+	for _, name := range args {
+		raw, err := os.ReadFile(name)
+		check(err)
+		_, err = os.Stdout.Write(raw)
+		check(err)
+	}
+}
+
+func write(args []string) { check(os.WriteFile(args[0], []byte(args[1]+"\n"), 0o644)) }
+
+func stat(args []string) {
+	for _, name := range args {
+		var s unix.Stat_t
+		check(unix.Lstat(name, &s))
+		fmt.Printf("%s %d:%d %o\n", name, s.Uid, s.Gid, s.Mode)
+	}
+}
+
+// eat holds that many MiB of memory, and says so.
+func eat(args []string) {
+	debug.SetGCPercent(-1)
+	var held [][]byte
+	for range number(args[0]) {
+		piece := make([]byte, 1<<20)
+		for i := 0; i < len(piece); i += 4096 {
+			piece[i] = 1
+		}
+		held = append(held, piece)
+	}
+	fmt.Println("ate", len(held))
+}
+
+// wait ends with 7 when it is asked to.
+func wait([]string) {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGTERM, syscall.SIGINT)
+	fmt.Println("waiting")
+	<-c
+	fmt.Println("asked to end")
+	os.Exit(7)
+}
+
+func ignore([]string) {
+	signal.Ignore(syscall.SIGTERM)
+	fmt.Println("ignoring")
+	time.Sleep(time.Hour)
+}
+
+// serve answers each caller with a text and the caller's address.
+func serve(args []string) {
+	l, err := net.Listen("tcp4", args[0])
+	check(err)
+	fmt.Println("serving")
+	for {
+		c, err := l.Accept()
+		check(err)
+		fmt.Fprintf(c, "%s %s\n", args[1], c.RemoteAddr())
+		c.Close()
+	}
+}
+
+func listenOnly(args []string) {
+	l, err := net.Listen("tcp4", args[0])
+	check(err)
+	l.Close()
+	fmt.Println("listened")
+}
+
+func dial(args []string) {
+	c, err := net.DialTimeout("tcp4", args[0], 20*time.Second)
+	check(err)
+	_, err = io.Copy(os.Stdout, c)
+	check(err)
+}
+
+func ids([]string) {
+	groups, err := os.Getgroups()
+	check(err)
+	fmt.Println(os.Getuid(), os.Getgid(), groups)
+}
+
+// spin uses that many milliseconds of CPU, and writes a MiB to the disk.
+func spin(args []string) {
+	var r unix.Rusage
+	for end := int64(number(args[0])) * 1000; r.Utime.Nano()/1000+r.Stime.Nano()/1000 < end; {
+		for range 100_000 {
+		}
+		check(unix.Getrusage(unix.RUSAGE_SELF, &r))
+	}
+	f, err := os.Create("/spin")
+	check(err)
+	_, err = f.Write(make([]byte, 1<<20))
+	check(err)
+	check(f.Sync())
+}
+
+// flood writes that many bytes, in lines of 64.
+func flood(args []string) {
+	w := bufio.NewWriterSize(os.Stdout, 64<<10)
+	for n := number(args[0]); n > 0; n -= 64 {
+		fmt.Fprintf(w, "%063d\n", n)
+	}
+	check(w.Flush())
+}
+
+func env([]string) {
+	cwd, err := os.Getwd()
+	check(err)
+	fmt.Println("cwd:", cwd)
+	fmt.Println(strings.Join(os.Environ(), "\n"))
+}
+
+func tty([]string) {
+	size, err := unix.IoctlGetWinsize(1, unix.TIOCGWINSZ)
+	check(err)
+	fmt.Println("terminal", size.Row, size.Col)
+	if line, err := bufio.NewReader(os.Stdin).ReadString('\n'); err == nil {
+		fmt.Print("read ", line)
+	}
+}
+
+func copyInput([]string) {
+	_, err := io.Copy(os.Stdout, os.Stdin)
+	check(err)
+}
+
+// ticks prints a line every 100 ms until it is killed.
+func ticks([]string) {
+	for i := 0; ; i++ {
+		fmt.Println("tick", i)
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// reopen writes to its standard output by the name that programs know.
+func reopen([]string) { check(os.WriteFile("/dev/stdout", []byte("reopened\n"), 0)) }
