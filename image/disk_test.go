@@ -73,12 +73,12 @@ func cut(t *testing.T, disk string, offset, size int64) string {
 	if err := to.Truncate(size); err != nil {
 		t.Fatal(err)
 	}
-	block := make([]byte, mebibyte)
+	block, zeroes := make([]byte, mebibyte), make([]byte, mebibyte)
 	for at := int64(0); at < size; at += mebibyte {
 		if _, err := from.ReadAt(block, offset+at); err != nil {
 			t.Fatal(err)
 		}
-		if len(bytes.Trim(block, "\x00")) == 0 {
+		if bytes.Equal(block, zeroes) {
 			continue
 		}
 		if _, err := to.WriteAt(block, at); err != nil {

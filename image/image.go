@@ -26,7 +26,9 @@ var epoch = time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)
 
 // DefaultCommandLine is the kernel's. panic=10 restarts a box whose kernel or
 // init has died; softdog resets one that hangs before PID 1 feeds the watchdogs.
-const DefaultCommandLine = "console=tty1 console=ttyS0,115200 quiet loglevel=4 panic=10 " +
+// gpt: the backup table is not at the disk's end until the first boot has grown
+// the disk, and the kernel should not mind.
+const DefaultCommandLine = "console=tty1 console=ttyS0,115200 quiet loglevel=4 gpt panic=10 " +
 	"softdog.soft_active_on_boot=1 softdog.soft_margin=120"
 
 // DefaultDataSize is the data partition's size in the image, in bytes. The first
@@ -77,8 +79,8 @@ func (b *Builder) check() error {
 	if err := checkCommandLine(b.CommandLine); err != nil {
 		return err
 	}
-	if _, err := os.Stat(b.Kernel); err != nil {
-		return fmt.Errorf("the kernel: %w", err)
+	if _, err := loadedSize(b.Kernel); err != nil {
+		return fmt.Errorf("the kernel %s: %w", b.Kernel, err)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -62,7 +63,7 @@ func writeUKI(ctx context.Context, output string, contents ukiContents) (err err
 	}
 	kernelSize, err := loadedSize(contents.Kernel)
 	if err != nil {
-		return fmt.Errorf("reading the kernel %s: %w", contents.Kernel, err)
+		return fmt.Errorf("the kernel %s: %w", contents.Kernel, err)
 	}
 	var args []string
 	for _, section := range []struct {
@@ -165,6 +166,10 @@ func firstFreeAddress(path string) (uint64, error) {
 func loadedSize(path string) (uint64, error) {
 	file, err := pe.Open(path)
 	if err != nil {
+		var notThere *fs.PathError
+		if errors.As(err, &notThere) {
+			return 0, err
+		}
 		return 0, fmt.Errorf("not a kernel with a UEFI stub: %w", err)
 	}
 	defer file.Close()
