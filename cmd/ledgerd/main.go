@@ -27,8 +27,12 @@ const exitConfig = 78
 // Memory is scarce on a small box, and there is little garbage: collect often.
 const (
 	gcPercent   = 50
-	memoryLimit = 48 << 20
+	memoryLimit = 24 << 20
 )
+
+// maxStreams bounds the receipts that one client offers at a time. They come in
+// any order; were the one that the others wait for not let in, none would move.
+const maxStreams = 1000
 
 // shutdownGrace bounds the wait for answers that are on their way.
 const shutdownGrace = 2 * time.Second
@@ -91,6 +95,7 @@ func serve(ctx context.Context, n *chain.Node, socket string, logger *slog.Logge
 	protocols.SetUnencryptedHTTP2(true)
 	server := &http.Server{
 		Handler: n.Handler(), Protocols: protocols,
+		HTTP2:    &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
 		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
 	}
 	failed := make(chan error, 1)

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io/fs"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -35,6 +36,16 @@ type File struct {
 	path    string
 	options Options
 	commits atomic.Uint64
+
+	writer sync.Mutex // held while a transaction writes
+	mu     sync.Mutex // guards joined
+	joined []join
+}
+
+// join is a change that waits for the next transaction.
+type join struct {
+	change func(*bbolt.Tx) error
+	done   func()
 }
 
 // Options of a File; the zero value is usual.
@@ -84,11 +95,36 @@ func (f *File) View(fn func(*bbolt.Tx) error) (err error) {
 	return f.db.View(fn)
 }
 
-// Update runs fn in a read-write transaction. When it returns nil, all that
-// fn changed is on disk; when it returns an error, nothing is.
-func (f *File) Update(fn func(*bbolt.Tx) error) (err error) {
+// Update runs fn in a read-write transaction, after the changes that joined
+// it. When it returns nil, all that was changed is on disk; when it returns an
+// error, nothing is, and the joined changes wait for the next transaction.
+func (f *File) Update(fn func(*bbolt.Tx) error) error {
+	joined, err := f.update(fn)
+	if err != nil {
+		return err
+	}
+	if f.options.AfterCommit != nil {
+		f.options.AfterCommit()
+	}
+	for _, j := range joined {
+		j.done()
+	}
+	return nil
+}
+
+func (f *File) update(fn func(*bbolt.Tx) error) (joined []join, err error) {
+	f.writer.Lock()
+	defer f.writer.Unlock()
 	defer catchFault(f.path, &err)()
+	f.mu.Lock()
+	joined = f.joined
+	f.mu.Unlock()
 	err = f.db.Update(func(tx *bbolt.Tx) error {
+		for _, j := range joined {
+			if err := j.change(tx); err != nil {
+				return err
+			}
+		}
 		if err := fn(tx); err != nil {
 			return err
 		}
@@ -98,13 +134,33 @@ func (f *File) Update(fn func(*bbolt.Tx) error) (err error) {
 		return nil
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	f.commits.Add(1)
-	if f.options.AfterCommit != nil {
-		f.options.AfterCommit()
+	f.mu.Lock()
+	f.joined = f.joined[len(joined):]
+	f.mu.Unlock()
+	return joined, nil
+}
+
+// Join leaves a change to the next transaction, whoever makes it: it is on
+// disk no later than any change made after it, and together with the first
+// of them. The caller may acknowledge it to no one before done is called.
+func (f *File) Join(change func(*bbolt.Tx) error, done func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.joined = append(f.joined, join{change, done})
+}
+
+// Flush commits the changes that have joined no transaction yet.
+func (f *File) Flush() error {
+	f.mu.Lock()
+	waiting := len(f.joined)
+	f.mu.Unlock()
+	if waiting == 0 {
+		return nil
 	}
-	return nil
+	return f.Update(func(*bbolt.Tx) error { return nil })
 }
 
 // Commits returns the number of transactions committed since Open. Each costs

@@ -151,3 +151,9 @@ func checkPair(key, value []byte) error {
 	}
 	return nil
 }
+
+// Join leaves a change to the store to the next transaction of its file; see
+// File.Join.
+func (s *Store) Join(change func(*bbolt.Bucket) error) {
+	s.file.Join(func(tx *bbolt.Tx) error { return change(tx.Bucket(s.bucket)) }, func() {})
+}

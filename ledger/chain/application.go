@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -18,9 +19,8 @@ const (
 	applicationVersion = 1
 	// keepBlocks is how many of the newest blocks are kept.
 	keepBlocks = 1000
-	// pruneEvery bounds the blocks that wait for pruning while every block
-	// holds receipts.
-	pruneEvery = 16
+	// pruneEvery is how many blocks are dropped at a time.
+	pruneEvery = 10
 )
 
 // application is the ledger's ABCI application. Transactions are encoded
@@ -35,6 +35,8 @@ type application struct {
 
 	committed *state   // after the last block
 	executed  *overlay // the block finalized and not yet committed
+	unsynced  *overlay // the block committed and not yet on disk; guarded by mu
+	mu        sync.Mutex
 	checked   *waiting // what the mempool holds, on top of committed
 }
 
@@ -64,6 +66,7 @@ func newApplication(g *proof.Genesis, s *store, current *state) *application {
 
 func (a *application) resetChecked() {
 	a.checked = &waiting{nodes: a.committed.clone().nodes, receipts: make(map[waitingKey][32]byte)}
+	a.notices.reset(a.committed.nodes)
 }
 
 // Info implements abci.Application.
@@ -98,7 +101,7 @@ func (a *application) CheckTx(_ context.Context, req *abci.RequestCheckTx) (*abc
 		if got, ok := a.checked.receipts[waitingKey{r.Node, r.Sequence}]; ok {
 			return got == key, nil
 		}
-		return a.store.holds(r, req.Tx)
+		return a.holds(r, req.Tx)
 	})
 	if err != nil {
 		return nil, err
@@ -114,7 +117,7 @@ func (a *application) CheckTx(_ context.Context, req *abci.RequestCheckTx) (*abc
 	}
 	a.checked.nodes[receipt.Node] = nodeState{receipt.Sequence, receipt.Proof}
 	a.checked.receipts[waitingKey{receipt.Node, receipt.Sequence}] = key
-	a.notices.progress()
+	a.notices.accepted(receipt.Node, receipt.Sequence)
 	return &abci.ResponseCheckTx{Code: codeOK}, nil
 }
 
@@ -131,7 +134,7 @@ func (a *application) isWaiting(raw []byte, key [32]byte) bool {
 // the waiting receipts that follow the rules and fit.
 func (a *application) PrepareProposal(_ context.Context, req *abci.RequestPrepareProposal) (*abci.ResponsePrepareProposal, error) {
 	o := newOverlay(a.committed, a.store, req.Height)
-	refused, err := a.rules.execute(o, req.Txs, a.store)
+	refused, err := a.rules.execute(o, req.Txs, a.holds)
 	if err != nil {
 		return nil, err
 	}
@@ -163,7 +166,7 @@ func txSize(tx []byte) int64 {
 // does not follow the rules is rejected.
 func (a *application) ProcessProposal(_ context.Context, req *abci.RequestProcessProposal) (*abci.ResponseProcessProposal, error) {
 	o := newOverlay(a.committed, a.store, req.Height)
-	refused, err := a.rules.execute(o, req.Txs, a.store)
+	refused, err := a.rules.execute(o, req.Txs, a.holds)
 	if err != nil {
 		return nil, err
 	}
@@ -181,9 +184,12 @@ func (a *application) FinalizeBlock(_ context.Context, req *abci.RequestFinalize
 	if req.Height != a.committed.height+1 {
 		return nil, fmt.Errorf("ledger: block %d does not follow block %d", req.Height, a.committed.height)
 	}
+	if err := a.flush(); err != nil {
+		return nil, err
+	}
 	o := newOverlay(a.committed, a.store, req.Height)
 	o.setTime(req.Time.UnixNano())
-	refused, err := a.rules.execute(o, req.Txs, a.store)
+	refused, err := a.rules.execute(o, req.Txs, a.holds)
 	if err != nil {
 		return nil, err
 	}
@@ -200,30 +206,57 @@ func (a *application) FinalizeBlock(_ context.Context, req *abci.RequestFinalize
 	return res, nil
 }
 
-// Commit implements abci.Application: it writes the executed block, tells
-// those who wait for its receipts, and lets go of old blocks.
+// Commit implements abci.Application. The block is written by the transaction
+// in which CometBFT saves its own state for it, right after this call: either
+// both are on disk or neither, and then the block is executed again. Nobody is
+// told of a receipt before.
 func (a *application) Commit(context.Context, *abci.RequestCommit) (*abci.ResponseCommit, error) {
 	o := a.executed
 	if o == nil {
-		return nil, fmt.Errorf("ledger: commit without a block")
+		return nil, errors.New("ledger: commit without a block")
 	}
-	if err := a.store.commit(a.committed, o); err != nil {
-		return nil, err
-	}
+	previous := a.committed
+	a.setUnsynced(o)
+	a.store.join(previous, o, func() {
+		a.setUnsynced(nil)
+		for _, rec := range o.receipts {
+			a.notices.committed(sha256.Sum256(rec.raw), o.height)
+		}
+		a.notices.block()
+	})
 	committed := o.state
 	a.committed, a.executed = &committed, nil
 	a.resetChecked()
-	for _, rec := range o.receipts {
-		a.notices.committed(sha256.Sum256(rec.raw), o.height)
-	}
-	a.notices.progress()
 	res := new(abci.ResponseCommit)
-	// Pruning writes twice, so it is left to the block that proves receipts,
-	// unless every block holds some.
-	if oldest := o.height - keepBlocks + 1; oldest > 1 && (len(o.receipts) == 0 || o.height%pruneEvery == 0) {
+	// Pruning writes twice, so it is not done at every block.
+	if oldest := o.height - keepBlocks + 1; oldest > 1 && o.height%pruneEvery == 0 {
 		res.RetainHeight = oldest
 	}
 	return res, nil
+}
+
+// flush writes a block whose transaction did not come: CometBFT replays blocks
+// that way when the application is behind it.
+func (a *application) flush() error { return a.store.file.Flush() }
+
+func (a *application) setUnsynced(o *overlay) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.unsynced = o
+}
+
+// holds tells whether raw stands under the receipt's number, on disk or in
+// the block that is being written.
+func (a *application) holds(r *ledger.Receipt, raw []byte) (bool, error) {
+	a.mu.Lock()
+	o := a.unsynced
+	a.mu.Unlock()
+	if o != nil {
+		if got := o.find(r); got != nil {
+			return bytes.Equal(got, raw), nil
+		}
+	}
+	return a.store.holds(r, raw)
 }
 
 // find returns the height of the block that holds raw, if one does.
@@ -246,71 +279,6 @@ func (s *store) find(raw []byte) (height int64, ok bool, err error) {
 		return err
 	})
 	return height, ok, err
-}
-
-// notices tells those who wait for a receipt what became of it.
-type notices struct {
-	mu      sync.Mutex
-	waiters map[[32]byte][]chan notice // by SHA-256 of the encoding
-	moved   chan struct{}              // closed when the checked state moves
-}
-
-// notice is a commit at height, or a refusal.
-type notice struct {
-	height int64
-	reason string
-}
-
-func newNotices() *notices {
-	return &notices{waiters: make(map[[32]byte][]chan notice), moved: make(chan struct{})}
-}
-
-// wait returns a channel that gets one notice of the receipt, and a function
-// to stop waiting.
-func (n *notices) wait(key [32]byte) (<-chan notice, func()) {
-	ch := make(chan notice, 1)
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.waiters[key] = append(n.waiters[key], ch)
-	return ch, func() {
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		for i, c := range n.waiters[key] {
-			if c == ch {
-				n.waiters[key] = append(n.waiters[key][:i:i], n.waiters[key][i+1:]...)
-				break
-			}
-		}
-		if len(n.waiters[key]) == 0 {
-			delete(n.waiters, key)
-		}
-	}
-}
-
-func (n *notices) send(key [32]byte, x notice) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for _, ch := range n.waiters[key] {
-		ch <- x
-	}
-	delete(n.waiters, key)
-}
-
-func (n *notices) committed(key [32]byte, height int64) { n.send(key, notice{height: height}) }
-func (n *notices) refused(key [32]byte, reason string)  { n.send(key, notice{reason: reason}) }
-
-// progress wakes those who wait for the checked state to move.
-func (n *notices) progress() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	close(n.moved)
-	n.moved = make(chan struct{})
-}
-
-func (n *notices) movement() <-chan struct{} {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.moved
 }
 
 var _ abci.Application = (*application)(nil)

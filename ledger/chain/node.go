@@ -17,6 +17,7 @@ import (
 	"github.com/cometbft/cometbft/consensus"
 	"github.com/cometbft/cometbft/crypto/ed25519"
 	"github.com/cometbft/cometbft/evidence"
+	cmtlog "github.com/cometbft/cometbft/libs/log"
 	"github.com/cometbft/cometbft/mempool"
 	"github.com/cometbft/cometbft/p2p"
 	"github.com/cometbft/cometbft/proxy"
@@ -54,6 +55,8 @@ type Node struct {
 	blocks  *cmtstore.BlockStore
 	mempool *mempool.CListMempool
 	wal     *walSweeper
+
+	offering sync.Mutex // held while a receipt goes into the mempool
 
 	stop   []func() error // in reverse order of starting
 	done   chan struct{}
@@ -130,7 +133,7 @@ func (n *Node) start(validator types.PrivValidator) error {
 		return err
 	}
 	n.blocks = cmtstore.NewBlockStore(blockDB)
-	states := sm.NewStore(stateDB, sm.StoreOptions{DiscardABCIResponses: true})
+	states := sm.NewStore(stateStore{stateDB}, sm.StoreOptions{DiscardABCIResponses: true})
 
 	conns := proxy.NewAppConns(proxy.NewLocalClientCreator(n.app), proxy.NopMetrics())
 	conns.SetLogger(log.With("module", "proxy"))
@@ -166,7 +169,7 @@ func (n *Node) start(validator types.PrivValidator) error {
 	reactor.SetLogger(log.With("module", "consensus"))
 	reactor.SetEventBus(events)
 	n.wal = newWALSweeper(config.Consensus.WalFile(), n.config.Logger)
-	if err := n.startSwitch(config, reactor, log); err != nil {
+	if err := n.startSwitch(config, reactor); err != nil {
 		return err
 	}
 	n.wait.Go(func() {
@@ -204,6 +207,9 @@ func (n *Node) handshake(states sm.Store, conns proxy.AppConns, events *types.Ev
 	if err := h.Handshake(conns); err != nil {
 		return sm.State{}, fmt.Errorf("ledger: replay: %w", err)
 	}
+	if err := n.app.flush(); err != nil {
+		return sm.State{}, err
+	}
 	if state, err = states.Load(); err != nil {
 		return sm.State{}, fmt.Errorf("ledger: state: %w", err)
 	}
@@ -212,12 +218,12 @@ func (n *Node) handshake(states sm.Store, conns proxy.AppConns, events *types.Ev
 
 // startSwitch starts consensus. Its reactor needs a switch for peers; this
 // one's transport never listens.
-func (n *Node) startSwitch(config *cfg.Config, reactor *consensus.Reactor, log logger) error {
+func (n *Node) startSwitch(config *cfg.Config, reactor *consensus.Reactor) error {
 	key := p2p.NodeKey{PrivKey: ed25519.GenPrivKey()}
 	info := p2p.DefaultNodeInfo{DefaultNodeID: key.ID(), Network: n.config.ChainID}
 	transport := p2p.NewMultiplexTransport(info, key, p2p.MConnConfig(config.P2P))
 	sw := p2p.NewSwitch(config.P2P, transport)
-	sw.SetLogger(log.With("module", "p2p"))
+	sw.SetLogger(cmtlog.NewNopLogger()) // it has no peers to tell of, and calls its end an error
 	sw.SetNodeInfo(info)
 	sw.SetNodeKey(&key)
 	sw.AddReactor("CONSENSUS", reactor)

@@ -78,7 +78,7 @@ func (v *view) committed(index uint64) (Committed, error) {
 // is proved by the next one, which is waited for.
 func (n *Node) Export(ctx context.Context, id string) ([]byte, error) {
 	for {
-		moved := n.app.notices.movement()
+		moved := n.app.notices.nextBlock()
 		file, err := n.export(id)
 		if !errors.Is(err, errNotProved) {
 			return file, err

@@ -107,16 +107,14 @@ func (r *rules) verify(receipt *ledger.Receipt, raw []byte) error {
 
 // execute adds the transactions that follow the rules to the block, in their
 // order, and answers each.
-func (r *rules) execute(o *overlay, txs [][]byte, store *store) ([]*refusal, error) {
+func (r *rules) execute(o *overlay, txs [][]byte, holds func(*ledger.Receipt, []byte) (bool, error)) ([]*refusal, error) {
 	out := make([]*refusal, len(txs))
 	for i, raw := range txs {
 		receipt, refused, err := r.judge(raw, o.nodes, func(rc *ledger.Receipt) (bool, error) {
-			for _, rec := range o.receipts {
-				if rec.receipt.Node == rc.Node && rec.receipt.Sequence == rc.Sequence {
-					return bytes.Equal(rec.raw, raw), nil
-				}
+			if got := o.find(rc); got != nil {
+				return bytes.Equal(got, raw), nil
 			}
-			return store.holds(rc, raw)
+			return holds(rc, raw)
 		})
 		if err != nil {
 			return nil, err

@@ -203,6 +203,17 @@ func (o *overlay) add(r *ledger.Receipt, raw []byte) error {
 	return nil
 }
 
+// find returns the encoding of the receipt that the block holds under r's
+// node and number, or nil.
+func (o *overlay) find(r *ledger.Receipt) []byte {
+	for _, rec := range o.receipts {
+		if rec.receipt.Node == r.Node && rec.receipt.Sequence == r.Sequence {
+			return rec.raw
+		}
+	}
+	return nil
+}
+
 // closeLast moves the newest block with receipts into the hash chain.
 func (o *overlay) closeLast() {
 	if o.last.count == 0 {

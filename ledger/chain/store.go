@@ -82,12 +82,13 @@ func createBuckets(tx *bbolt.Tx, genesis [32]byte) error {
 	return b.Put(keyGenesis, genesis[:])
 }
 
-// commit writes a block: the state with its height, and all its records, in
-// one transaction.
-func (s *store) commit(previous *state, o *overlay) error {
-	err := s.file.Update(func(tx *bbolt.Tx) error {
+// join leaves a block, the state with its height and all its records, to the
+// next transaction of the file.
+func (s *store) join(previous *state, o *overlay, done func()) {
+	before := previous.encode()
+	s.file.Join(func(tx *bbolt.Tx) error {
 		b := tx.Bucket(bucketApplication)
-		if err := b.Put(keyPrevious, previous.encode()); err != nil {
+		if err := b.Put(keyPrevious, before); err != nil {
 			return err
 		}
 		if err := b.Put(keyState, o.encode()); err != nil {
@@ -96,18 +97,20 @@ func (s *store) commit(previous *state, o *overlay) error {
 		if err := putReceipts(b, o); err != nil {
 			return err
 		}
-		if o.last.count == 0 || (o.last.height != o.height && o.last.height != o.height-1) {
-			return nil
-		}
-		value := binary.BigEndian.AppendUint64(nil, uint64(o.last.height))
-		value = binary.BigEndian.AppendUint64(value, o.last.count)
-		value = binary.BigEndian.AppendUint64(value, uint64(o.last.time))
-		return appending(b.Bucket(bucketBlocks)).Put(be64(o.last.first), value)
-	})
-	if err != nil {
-		return fmt.Errorf("%w: %w", errStore, err)
+		return putBlock(b, o)
+	}, done)
+}
+
+// putBlock notes the place of the block's receipts, or when those of the
+// block before it were committed.
+func putBlock(b *bbolt.Bucket, o *overlay) error {
+	if o.last.count == 0 || o.last.height < o.height-1 {
+		return nil
 	}
-	return nil
+	value := binary.BigEndian.AppendUint64(nil, uint64(o.last.height))
+	value = binary.BigEndian.AppendUint64(value, o.last.count)
+	value = binary.BigEndian.AppendUint64(value, uint64(o.last.time))
+	return appending(b.Bucket(bucketBlocks)).Put(be64(o.last.first), value)
 }
 
 func putReceipts(b *bbolt.Bucket, o *overlay) error {

@@ -71,52 +71,80 @@ func (r *refusal) text() string {
 }
 
 // offer puts the receipt in the mempool, and returns nil once it is there (or
-// ctx is done), or why it is refused.
+// ctx is done), or why it is refused. A receipt that follows one not seen yet
+// waits for its turn as long as the node's receipts keep coming, and is refused
+// for the gap once they do not.
 func (n *Node) offer(ctx context.Context, raw []byte) (*refusal, error) {
-	window := time.NewTimer(reorderWindow)
+	receipt := new(ledger.Receipt)
+	if err := receipt.UnmarshalBinary(raw); err != nil {
+		return refuse(codeMalformed, "%v", err), nil
+	}
+	key := waitingKey{receipt.Node, receipt.Sequence}
+	defer n.app.notices.offer(key)()
+	last, _ := n.app.notices.stuck(receipt.Node, 0)
+	window := time.NewTicker(reorderWindow)
 	defer window.Stop()
 	for {
-		moved := n.app.notices.movement()
-		refused, busy, err := n.check(raw)
-		if err != nil {
-			return nil, err
+		turn, stop := n.app.notices.turn(key)
+		refused, err := n.check(ctx, raw)
+		if err != nil || refused == nil || refused.code != codeGap {
+			stop()
+			return refused, err
 		}
-		var pause <-chan time.Time
-		switch {
-		case busy:
-			pause = time.After(retryPause)
-		case refused == nil, refused.code != codeGap:
-			return refused, nil
+		for waiting := true; waiting; {
+			select {
+			case <-turn:
+				waiting = false
+			case <-window.C:
+				var stuck bool
+				if last, stuck = n.app.notices.stuck(receipt.Node, last); stuck {
+					stop()
+					return refused, nil
+				}
+			case <-ctx.Done():
+				stop()
+				return refused, nil
+			case <-n.done:
+				stop()
+				return nil, errStopped
+			}
+		}
+		stop()
+	}
+}
+
+// check asks the mempool, again while it is busy with a block, and returns
+// why it refuses the receipt, or nil if it holds it (or ctx is done).
+func (n *Node) check(ctx context.Context, raw []byte) (*refusal, error) {
+	for {
+		refused, busy, err := n.checkOnce(raw)
+		if !busy {
+			return refused, err
 		}
 		select {
-		case <-moved:
-		case <-pause:
-		case <-window.C:
-			if refused != nil {
-				return refused, nil
-			}
-			window.Reset(reorderWindow)
+		case <-time.After(retryPause):
 		case <-ctx.Done():
-			return refused, nil
+			return nil, nil
 		case <-n.done:
 			return nil, errStopped
 		}
 	}
 }
 
-// check asks the mempool once. Busy means that it is to be asked again.
-func (n *Node) check(raw []byte) (refused *refusal, busy bool, err error) {
+// checkOnce asks the mempool once. Busy means that it is to be asked again.
+func (n *Node) checkOnce(raw []byte) (refused *refusal, busy bool, err error) {
+	// The mempool judges transactions one after the other, but queues them
+	// after that: were two offered at once, they could swap places.
+	n.offering.Lock()
+	defer n.offering.Unlock()
 	var res *abci.ResponseCheckTx
 	err = n.mempool.CheckTx(raw, func(r *abci.ResponseCheckTx) { res = r }, mempool.TxInfo{})
-	var tooLarge mempool.ErrTxTooLarge
 	var full mempool.ErrMempoolIsFull
 	switch {
 	case errors.Is(err, mempool.ErrTxInCache):
 		return nil, false, nil // waits already, or was committed just now
 	case errors.Is(err, mempool.ErrRecheckFull), errors.As(err, &full):
 		return nil, true, nil
-	case errors.As(err, &tooLarge):
-		return refuse(codeMalformed, "%v: %d bytes, not %d", ledger.ErrMalformed, len(raw), ledger.ReceiptSize), false, nil
 	case err != nil:
 		return nil, false, fmt.Errorf("ledger: mempool: %w", err)
 	case res == nil:
