@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -45,7 +46,7 @@ type Box struct {
 	mu       sync.Mutex
 	problems []string // that stay until the next boot
 	ready    time.Duration
-	judged   bool
+	judged   chan struct{} // closed at the first verdict
 	stop     chan Action
 	version  versionCache
 }
@@ -61,7 +62,7 @@ const (
 
 // NewBox makes a Box without parts.
 func NewBox(logger *slog.Logger, log *nko.LogRing) *Box {
-	return &Box{Logger: logger, Log: log, stop: make(chan Action, 1)}
+	return &Box{Logger: logger, Log: log, judged: make(chan struct{}), stop: make(chan Action, 1)}
 }
 
 // Problem notes what is wrong with the box until the next boot: it is degraded.
@@ -82,7 +83,7 @@ func (b *Box) Problems() []string {
 	b.mu.Unlock()
 	for _, s := range b.Supervisor.Unhealthy() {
 		if s.State == nko.StateFailing {
-			all = append(all, fmt.Sprintf("service %s is failing (%s); see `logs --service %s`", s.Name, s.LastExit, s.Name))
+			all = append(all, fmt.Sprintf("service %s is failing (%s); see `services logs %s`", s.Name, s.LastExit, s.Name))
 		}
 	}
 	if b.Workloads != nil && b.Workloads.Problem() != "" {
@@ -96,13 +97,12 @@ func (b *Box) Problems() []string {
 
 // State is "starting", "ready" or "degraded".
 func (b *Box) State() string {
-	b.mu.Lock()
-	judged := b.judged
-	b.mu.Unlock()
-	switch {
-	case !judged:
+	select {
+	case <-b.judged:
+	default:
 		return "starting"
-	case len(b.Problems()) > 0:
+	}
+	if len(b.Problems()) > 0 {
 		return "degraded"
 	}
 	return "ready"
@@ -149,6 +149,7 @@ func (b *Box) StartRuntime(ctx context.Context) error {
 		Processes:  b.Reaper,
 		Resolv:     "/etc/resolv.conf",
 		Logger:     b.Logger,
+		Go:         nko.Go,
 	})
 	if err != nil {
 		return fmt.Errorf("containers cannot run: %w", err)
@@ -164,28 +165,36 @@ func (b *Box) StartRuntime(ctx context.Context) error {
 	return nil
 }
 
-// judgeInterval is the time between two looks at the box's health; before the
+// The time between two looks at the box's health; before the
 // first verdict it is shorter.
 const (
 	judgeInterval = 2 * time.Second
 	judgeFirst    = 10 * time.Millisecond
 )
 
-// Judge watches over the box's health: it says on every console when the box
-// has become ready, and what is wrong when it has not. judged is closed at the
-// first verdict.
-func (b *Box) Judge(ctx context.Context, judged chan<- struct{}) error {
-	interval := judgeFirst
+// Judged is closed when there has been a first verdict on the box's health.
+func (b *Box) Judged() <-chan struct{} { return b.judged }
+
+// Judge watches over the box's health until ctx ends: it says on every console
+// when the box has become ready, and what is wrong when it is not.
+func (b *Box) Judge(ctx context.Context) error {
 	var last string
 	for {
 		if text := b.verdict(); text != "" && text != last {
 			Announce("entroos: %s", text)
-			b.Logger.Info(text)
-			if last == "" {
-				close(judged)
-				interval = judgeInterval
-			}
+			b.Logger.Info("verdict", "health", text)
 			last = text
+			b.mu.Lock()
+			select {
+			case <-b.judged:
+			default:
+				close(b.judged)
+			}
+			b.mu.Unlock()
+		}
+		interval := judgeInterval
+		if last == "" {
+			interval = judgeFirst
 		}
 		timer := time.NewTimer(interval)
 		select {
@@ -200,24 +209,17 @@ func (b *Box) Judge(ctx context.Context, judged chan<- struct{}) error {
 // verdict is what there is to say about the box's health; nothing while
 // services are starting.
 func (b *Box) verdict() string {
-	problems := b.Problems()
 	for _, s := range b.Supervisor.Unhealthy() {
-		// Failing services are among the problems; one that restarts may
-		// still come up.
+		// Failing services are among the problems; others may still come up.
 		if s.State != nko.StateFailing {
 			return ""
 		}
 	}
+	if problems := b.Problems(); len(problems) > 0 {
+		return "degraded: " + strings.Join(problems, "; ")
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.judged = true
-	if len(problems) > 0 {
-		text := "degraded: " + problems[0]
-		for _, p := range problems[1:] {
-			text += "; " + p
-		}
-		return text
-	}
 	if b.ready == 0 {
 		up, err := SinceKernelStart()
 		if err != nil {

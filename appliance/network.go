@@ -83,7 +83,7 @@ func (n *Network) client(name string) error {
 				// Of several default routes the first interface's is taken.
 				"-extra_route_priority=" + strconv.Itoa(len(n.clients)),
 			},
-			Home: homePath,
+			Dir: "/", // it starts before its home's disk is there, and needs none
 		},
 		// It ends when it hears of no server, and tries again.
 		Expected: true,

@@ -1,8 +1,10 @@
-// Command init is PID 1 of a box: the order in which it starts and stops.
+// Command init is PID 1 of an EntroOS box: the order in which it starts and
+// stops. All that it does is elsewhere.
 package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -12,59 +14,124 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/entroos/entroos/appliance"
+	"github.com/entroos/entroos/ledger"
 	"github.com/entroos/entroos/nko"
 )
+
+// consolePatience is how long the consoles wait for the box's first verdict on
+// its health, so that it stands above their first prompt.
+const consolePatience = 10 * time.Second
 
 func main() {
 	if os.Getpid() != 1 {
 		fmt.Fprintln(os.Stderr, "init: this is the first process of an EntroOS box, and runs as nothing else")
 		os.Exit(1)
 	}
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, unix.SIGHUP)
-	if err := appliance.MountEarly(); err != nil {
-		fmt.Println(err)
-	}
+	// gokrazy's dhcp sends SIGHUP to PID 1 for each lease; SIGINT is Ctrl-Alt-Del.
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, unix.SIGHUP, unix.SIGINT, unix.SIGTERM, unix.SIGUSR2, unix.SIGPWR)
+	signal.Ignore(unix.SIGPIPE)
+	// From now on Ctrl-Alt-Del is a signal, not a reset.
+	cad := unix.Reboot(unix.LINUX_REBOOT_CMD_CAD_OFF)
+
+	mounts := appliance.MountEarly()
 	ring := nko.NewLogRing()
 	logger := appliance.NewLogger(ring)
 	slog.SetDefault(logger)
-	if err := appliance.Sysctls(appliance.DefaultSysctls); err != nil {
-		fmt.Println(err)
-	}
-	appliance.SetHostname()
-	appliance.LoopbackUp()
-	appliance.PrepareResolv()
-	reaper := nko.NewReaper(logger)
-	nko.Go("reaper", func() { reaper.Serve(context.Background()) })
-	st, problems := appliance.MountStorage(context.Background(), reaper)
-	fmt.Println(st, problems)
+	box := appliance.NewBox(logger, ring)
+	box.Reaper = nko.NewReaper(logger)
+	nko.Go("reaper", func() { keep("reaper", box.Reaper.Serve) })
+
 	tree := nko.CgroupTree{Root: "/sys/fs/cgroup"}
-	var si unix.Sysinfo_t
-	unix.Sysinfo(&si)
-	if err := tree.Init(si.Totalram); err != nil {
-		fmt.Println(err)
+	box.Supervisor = nko.NewSupervisor(box.Reaper, tree, logger)
+	nko.Go("supervisor", func() { keep("supervisor", box.Supervisor.Serve) })
+	box.Problem(cad)
+	box.Problem(mounts)
+	dog, err := box.StartWatchdog()
+	if err != nil {
+		logger.Warn("watchdog", "error", err)
 	}
-	sup := nko.NewSupervisor(reaper, tree, logger)
-	nko.Go("sup", func() { sup.Serve(context.Background()) })
-	n := appliance.NewNetwork(sup, logger)
-	fmt.Println(n.Start())
-	sup.Add(nko.ServiceSpec{Name: "ntp", ReadyText: "clock set to", Process: &nko.ProcessSpec{Path: "/gokrazy/ntp", Dir: "/"}})
-	for len(sup.Unhealthy()) > 0 && time.Second*10 > 0 {
-		time.Sleep(20 * time.Millisecond)
-	}
-	up, _ := appliance.SinceKernelStart()
-	appliance.Announce("entroos: ready in %.2fs", up.Seconds())
-	fmt.Println(appliance.StartConsoles(sup))
-	go func() {
-		for range hup {
-			sup.ProbeAll()
-		}
-	}()
+
+	start(box, tree)
+	nko.Go("signals", func() { obey(box, signals) })
+	action := <-box.Ending()
 	for {
-		time.Sleep(3 * time.Second)
-		for _, s := range sup.Services() {
-			fmt.Printf("%+v\r\n", s.Status())
+		err := box.Shutdown(action, dog)
+		appliance.Announce("entroos: the box does not end: %v", err)
+		time.Sleep(time.Minute) // PID 1 must not return
+	}
+}
+
+// keep runs what the box cannot be without, again whenever it ends.
+func keep(name string, serve func(context.Context) error) {
+	for {
+		err := nko.Protect(name, func() error { return serve(context.Background()) })
+		slog.Error("started again", "part", name, "error", err)
+		time.Sleep(100 * time.Millisecond) // not as fast as the CPU can fail
+	}
+}
+
+// start brings the box up. What fails leaves it degraded, never down.
+func start(box *appliance.Box, tree nko.CgroupTree) {
+	ctx := context.Background()
+	options, err := appliance.ReadOptions()
+	box.Options = options
+	box.Problem(err)
+	box.Problem(appliance.Sysctls(appliance.DefaultSysctls))
+	box.Problem(appliance.SetHostname())
+	box.Problem(appliance.LoopbackUp())
+	box.Problem(appliance.PrepareResolv())
+	box.Problem(appliance.ClockFloor("/init"))
+	if memory, err := appliance.MemoryTotal(); err != nil {
+		box.Problem(err)
+	} else {
+		box.Problem(tree.Init(memory))
+	}
+	// The network takes longest, and needs no disk.
+	box.Problem(box.StartNetwork())
+
+	storage, problems := appliance.MountStorage(ctx, box.Reaper)
+	box.Storage = storage
+	for _, p := range problems {
+		box.Problem(errors.New(p))
+	}
+	box.Problem(appliance.MakeFolders())
+	// Each receipt touches the records: the clock was at least there before.
+	box.Problem(appliance.ClockFloor(appliance.PermPath + "/entroos.db"))
+	box.Problem(box.StartTime())
+
+	box.Ledger = ledger.Dial(appliance.LedgerSocket)
+	if err := box.OpenStore(); err != nil {
+		box.Problem(fmt.Errorf("no containers and no receipts: %w", err))
+	} else {
+		box.Outbox = nko.NewOutbox(box.Store, box.Ledger, box.Logger)
+		box.Problem(box.StartLedger())
+		box.Problem(box.StartRuntime(ctx))
+	}
+	box.Problem(box.StartAdmin())
+
+	_, err = box.Supervisor.Add(nko.ServiceSpec{Name: "health", Run: box.Judge})
+	box.Problem(err)
+	select {
+	case <-box.Judged():
+	case <-time.After(consolePatience):
+	}
+	box.Problem(appliance.StartConsoles(box.Supervisor))
+	if box.Workloads != nil {
+		nko.Go("resume containers", func() { box.Workloads.Resume(ctx) })
+	}
+}
+
+// obey does what signals ask for.
+func obey(box *appliance.Box, signals <-chan os.Signal) {
+	for s := range signals {
+		switch s {
+		case unix.SIGHUP:
+			box.Supervisor.ProbeAll()
+		case unix.SIGINT, unix.SIGTERM:
+			box.End(appliance.Reboot)
+		case unix.SIGUSR2, unix.SIGPWR:
+			box.End(appliance.PowerOff)
 		}
-		fmt.Println(appliance.Addresses())
 	}
 }

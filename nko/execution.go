@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -41,10 +42,14 @@ func (e *Execution) Done() <-chan struct{} { return e.done }
 // Exited is the execution's end, after Done.
 func (e *Execution) Exited() *entroosv1.RunExited { return e.exited }
 
+// Exit status of what could not be started, as docker has them.
 const (
-	// exitNotStarted is the exit status of what could not be started, as
-	// docker has it.
-	exitNotStarted = 125
+	exitNotStarted    = 125
+	exitNotExecutable = 126
+	exitNotFound      = 127
+)
+
+const (
 	// exitUnknown stands for an exit status that nobody saw.
 	exitUnknown = -1
 
@@ -122,11 +127,24 @@ func discard(c Container) error {
 func (t *task) startFailed(start StartRecord, e *Execution, err error, started func(error)) *entroosv1.RunExited {
 	r := start.receipt(ledger.OutcomeStartFailed)
 	r.FinishedUnixNano = time.Now().UnixNano()
-	r.ExitCode = exitNotStarted
-	end := &entroosv1.RunExited{ExitCode: exitNotStarted, Error: err.Error()}
+	r.ExitCode = startStatus(err)
+	end := &entroosv1.RunExited{ExitCode: r.ExitCode, Error: err.Error()}
 	t.finish(r, end, e)
 	started(err)
 	return end
+}
+
+// startStatus tells a program that is missing, or cannot be executed, from
+// other failures. runc says which in words alone.
+func startStatus(err error) int32 {
+	text := err.Error()
+	switch {
+	case strings.Contains(text, "executable file not found"), strings.Contains(text, "no such file or directory") && strings.Contains(text, "exec"):
+		return exitNotFound
+	case strings.Contains(text, "exec") && (strings.Contains(text, "permission denied") || strings.Contains(text, "exec format error")):
+		return exitNotExecutable
+	}
+	return exitNotStarted
 }
 
 // follow waits for the end of a container that runs, and writes its receipt.

@@ -88,11 +88,11 @@ func (s *Service) runProcess(ctx context.Context, started func()) error {
 	state := child.State()
 	switch {
 	case state.ExitCode() == exitDoNotSupervise:
-		return fmt.Errorf("exit status %d: %w", exitDoNotSupervise, errStop)
+		return fmt.Errorf("exit status %d: %w", exitDoNotSupervise, ErrStop)
 	case !state.Success():
 		return &ExitError{State: state}
 	case s.spec.Process.StopOnSuccess:
-		return fmt.Errorf("exit status 0: %w", errStop)
+		return fmt.Errorf("exit status 0: %w", ErrStop)
 	}
 	return nil
 }

@@ -116,8 +116,8 @@ type ServiceStatus struct {
 	Memory   uint64 // bytes; 0 when it has no cgroup
 }
 
-// errStop ends a service's life for good; it is not restarted.
-var errStop = errors.New("not to be restarted")
+// ErrStop, wrapped by what ends a service, says that it is not to be restarted.
+var ErrStop = errors.New("not to be restarted")
 
 // String is the service's name.
 func (s *Service) String() string { return s.spec.Name }
@@ -172,7 +172,7 @@ func (s *Service) Serve(ctx context.Context) error {
 		case ctx.Err() != nil:
 			s.set(StateStopped)
 			return ctx.Err()
-		case errors.Is(err, errStop):
+		case errors.Is(err, ErrStop):
 			s.logger.Info("service stopped", "service", s.spec.Name, "reason", err)
 			s.set(StateStopped)
 			return suture.ErrDoNotRestart
