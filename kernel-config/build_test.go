@@ -7,7 +7,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -38,24 +40,29 @@ func newTinyBuilder(t *testing.T, fragment string) (*Builder, string) {
 		t.Skip(err)
 	}
 	folder := t.TempDir()
-	tree := filepath.Join(folder, "linux-source-0")
-	if err := os.Mkdir(tree, 0o755); err != nil {
-		t.Fatal(err)
-	}
 	builds := filepath.Join(folder, "builds")
-	makefile := strings.ReplaceAll(tinyLinux, "BUILDS", builds)
-	if err := os.WriteFile(filepath.Join(tree, "Makefile"), []byte(makefile), 0o644); err != nil {
-		t.Fatal(err)
-	}
 	source := filepath.Join(folder, "linux.tar.xz")
-	if output, err := exec.Command("tar", "-cJf", source, "-C", folder, "linux-source-0").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, output)
-	}
+	packSource(t, source, strings.ReplaceAll(tinyLinux, "BUILDS", builds))
 	return &Builder{
 		Source:    source,
 		CacheDir:  filepath.Join(folder, "cache"),
 		Fragments: []Fragment{parse(t, fragment)},
 	}, builds
+}
+
+// packSource makes the tarball of a source that has only a Makefile.
+func packSource(t *testing.T, path, makefile string) {
+	t.Helper()
+	tree := filepath.Join(t.TempDir(), "linux-source-0")
+	if err := os.Mkdir(tree, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(tree, "Makefile"), []byte(makefile), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if output, err := exec.Command("tar", "-cJf", path, "-C", filepath.Dir(tree), "linux-source-0").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, output)
+	}
 }
 
 func lines(t *testing.T, path string) int {
@@ -150,20 +157,52 @@ func TestConcurrentBuildsBuildOnce(t *testing.T) {
 
 func TestBuildShowsWhatMakeSaid(t *testing.T) {
 	builder, _ := newTinyBuilder(t, "# About.\n\n# Why.\nCONFIG_B=y\n")
-	// Something in the way of the kernel.
-	tree := filepath.Join(t.TempDir(), "linux-source-0")
-	if err := os.Mkdir(tree, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	makefile := tinyLinux[:strings.Index(tinyLinux, "bzImage:")] + "bzImage:\n\techo one.c:1: error: no such thing >&2; exit 1\n"
-	if err := os.WriteFile(filepath.Join(tree, "Makefile"), []byte(makefile), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if output, err := exec.Command("tar", "-cJf", builder.Source, "-C", filepath.Dir(tree), "linux-source-0").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, output)
-	}
+	packSource(t, builder.Source, strings.Replace(tinyLinux, "bzImage:\n", "bzImage:\n\techo one.c:1: error: no such thing >&2; exit 1\n", 1))
 	if _, err := builder.Build(context.Background()); err == nil || !strings.Contains(err.Error(), "one.c:1: error: no such thing") {
 		t.Errorf("error is %v", err)
+	}
+}
+
+// An interrupted build leaves no kernel and no process, and the next one does
+// not begin anew.
+func TestInterruptedBuildGoesOn(t *testing.T) {
+	builder, builds := newTinyBuilder(t, "# About.\n\n# Why.\nCONFIG_B=y\n")
+	started := filepath.Join(t.TempDir(), "started")
+	makefile := strings.ReplaceAll(tinyLinux, "BUILDS", builds)
+	makefile = strings.Replace(makefile, "bzImage:\n", "bzImage:\n\ttest -e begun || { touch begun; echo $$$$ > "+started+"; exec sleep 600; }\n", 1)
+	packSource(t, builder.Source, makefile)
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		defer cancel()
+		for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+			if lines(t, started) == 1 {
+				return
+			}
+		}
+		t.Error("make did not start")
+	}()
+	if _, err := builder.Build(ctx); !errors.Is(err, context.Canceled) {
+		t.Fatalf("error is %v", err)
+	}
+	shell, err := os.ReadFile(started)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(shell)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); syscall.Kill(pid, 0) == nil; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("process %d of the interrupted build is still there", pid)
+		}
+	}
+	if _, err := builder.Cached(context.Background()); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("after the interruption the error is %v", err)
+	}
+	// In a tree of its own it would wait again.
+	if _, err := builder.Build(context.Background()); err != nil {
+		t.Fatal(err)
 	}
 }
 
