@@ -139,8 +139,8 @@ func (p *commandPort) end(deadline time.Time) {
 	p.conn.Close()
 }
 
-// execute runs one command. When ctx ends first the command goes on in the
-// box, and the next execute waits for its end.
+// execute runs one command. When ctx ends first the command is cancelled, and
+// the next execute waits for its end.
 func (p *commandPort) execute(ctx context.Context, req commandRequest, stdout, stderr io.Writer) (int, error) {
 	line, err := json.Marshal(req)
 	if err != nil {
@@ -190,9 +190,19 @@ func (p *commandPort) execute(ctx context.Context, req commandRequest, stdout, s
 			p.mu.Lock()
 			c.abandon()
 			p.mu.Unlock()
+			go p.cancel(written)
 			return 0, ctx.Err()
 		}
 	}
+}
+
+// cancel asks the box to cancel the command whose request is being written.
+func (p *commandPort) cancel(written <-chan error) {
+	if written != nil && <-written != nil {
+		return // the port is dead
+	}
+	// An error means that the port has died since, which its reader tells.
+	_, _ = io.WriteString(p.conn, `{"cancel":true}`+"\n")
 }
 
 func (p *commandPort) ended() error {
