@@ -204,10 +204,10 @@ func TestText(t *testing.T) {
 		"run busybox echo a b": "a b\n",
 		"ps": "CONTAINER ID   NAME   IMAGE   STATUS         PORTS          COMMAND\n" +
 			"0123456789ab   web    nginx   Up 5 minutes   8080->80/tcp   nginx -g 'daemon off;'\n",
-		"ps -q":   "0123456789ab\n",
-		"ps -aq":  "0123456789ab\nffffffffffff\n",
-		"stop a":  "a\n",
-		"rm a b":  "a\nb\n",
+		"ps -q":  "0123456789ab\n",
+		"ps -aq": "0123456789ab\nffffffffffff\n",
+		"stop a": "a\n",
+		"rm a b": "a\nb\n",
 		"ps -a": "CONTAINER ID   NAME   IMAGE     STATUS                                    PORTS          COMMAND\n" +
 			"0123456789ab   web    nginx     Up 5 minutes                              8080->80/tcp   nginx -g 'daemon off;'\n" +
 			"ffffffffffff   hog    busybox   Exited (137) 2 hours ago, out of memory   -              -\n",

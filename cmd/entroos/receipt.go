@@ -3,11 +3,10 @@ package main
 import (
 	"encoding/hex"
 	"fmt"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"syscall"
 
 	entroosv1 "github.com/entroos/entroos/api/entroos/v1"
 	"github.com/entroos/entroos/ledger"
