@@ -162,7 +162,8 @@ func (b *Box) StartRuntime(ctx context.Context) error {
 		return fmt.Errorf("containers cannot run: %w", err)
 	}
 	b.Runtime, b.Workloads = engine, workloads
-	return nil
+	_, err = b.Supervisor.Add(nko.ServiceSpec{Name: "runtime", Run: engine.Serve})
+	return err
 }
 
 // The time between two looks at the box's health; before the

@@ -62,12 +62,6 @@ func (b *Box) StartNetwork() error {
 	return err
 }
 
-// StartRuntimeService starts what the container runtime does all the time.
-func (b *Box) StartRuntimeService() error {
-	_, err := b.Supervisor.Add(nko.ServiceSpec{Name: "runtime", Run: b.Runtime.Serve})
-	return err
-}
-
 // StartAdmin starts the admin API on its unix socket and on vsock.
 func (b *Box) StartAdmin() error {
 	handler := AdminHandler(b)
