@@ -88,9 +88,9 @@ func writeSquashfs(ctx context.Context, output, staging string, files []File) er
 }
 
 const (
-	// squashfsLevel is zstd's compression level. Levels above cost minutes and
-	// gain under 1 %.
-	squashfsLevel = "19"
+	// squashfsLevel is zstd's compression level. Higher ones take twice as long
+	// for less than 1 %.
+	squashfsLevel = "15"
 	// squashfsBlock is how much is unpacked for one page of a program: larger
 	// blocks pack better and read slower.
 	squashfsBlock = "256K"
