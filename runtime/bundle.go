@@ -2,9 +2,12 @@ package runtime
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/moby/profiles/seccomp"
@@ -25,16 +28,19 @@ type bundle struct {
 	cgroup   string
 	resolver *resolver
 	high     uint64 // memory.high, 0 is none
-	volumes  []volumeSource
 }
 
 func (b *bundle) rootfs() string   { return filepath.Join(b.dir, "rootfs") }
 func (b *bundle) layers() string   { return filepath.Join(b.dir, "layers") }
+func (b *bundle) volumes() string  { return filepath.Join(b.dir, "volumes") }
 func (b *bundle) hosts() string    { return filepath.Join(b.dir, "hosts") }
 func (b *bundle) hostname() string { return filepath.Join(b.dir, "hostname") }
 func (b *bundle) pidFile() string  { return filepath.Join(b.dir, "pid") }
 func (b *bundle) runcLog() string  { return filepath.Join(b.dir, "runc.log") }
 func (b *bundle) console() string  { return filepath.Join(b.dir, "tty") }
+
+// volume is where the i-th of the workload's mounts is mounted.
+func (b *bundle) volume(i int) string { return filepath.Join(b.volumes(), strconv.Itoa(i)) }
 
 // name is the container's hostname.
 func (b *bundle) name() (string, error) {
@@ -68,6 +74,21 @@ func (b *bundle) write() error {
 		return err
 	}
 	return os.WriteFile(filepath.Join(b.dir, "config.json"), raw, 0o600)
+}
+
+// removeBundle deletes a bundle's folder. What is mounted in it, if anything
+// still is, is a reason to fail and not deleted.
+func removeBundle(dir string) error {
+	points, err := filepath.Glob(filepath.Join(dir, "volumes", "*"))
+	if err != nil {
+		return err
+	}
+	for _, p := range append(points, filepath.Join(dir, "rootfs"), filepath.Join(dir, "layers")) {
+		if err := os.Remove(p); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return os.RemoveAll(dir)
 }
 
 // writeOwned writes a file that belongs to the container's root.
@@ -192,15 +213,13 @@ func (b *bundle) mounts() []specs.Mount {
 		specs.Mount{Destination: "/etc/hosts", Type: "bind", Source: b.hosts(), Options: []string{"bind", "nosuid", "nodev", "noexec"}},
 		specs.Mount{Destination: "/etc/hostname", Type: "bind", Source: b.hostname(), Options: []string{"bind", "nosuid", "nodev", "noexec"}},
 	)
-	for _, v := range b.volumes {
+	for i, m := range b.workload.Mounts {
 		access := "rw"
-		if v.mount.ReadOnly {
+		if m.ReadOnly {
 			access = "ro"
 		}
 		mounts = append(mounts, specs.Mount{
-			Destination: v.mount.Target, Type: "bind", Source: v.path(),
-			Options:     []string{"bind", "nosuid", "nodev", access},
-			UIDMappings: b.mapping(), GIDMappings: b.mapping(),
+			Destination: m.Target, Type: "bind", Source: b.volume(i), Options: []string{"bind", "nosuid", "nodev", access},
 		})
 	}
 	return mounts

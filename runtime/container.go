@@ -56,6 +56,7 @@ type Container struct {
 
 	mu      sync.Mutex
 	started time.Time
+	before  Usage // what making the container took
 	result  Result
 	closed  bool
 	undo    []func() error // what Close does, the last first
@@ -104,7 +105,7 @@ func (c *Container) create(ctx context.Context, attached IO) error {
 		return err
 	}
 	layers := oci.Layers(r.images.Lowers(image))
-	if err := c.prepareBundle(layers); err != nil {
+	if err := c.prepareBundle(); err != nil {
 		return err
 	}
 	if c.workload.Network == NetworkBridge {
@@ -132,7 +133,7 @@ func (c *Container) create(ctx context.Context, attached IO) error {
 	return c.createProcess(ctx, attached)
 }
 
-func (c *Container) prepareBundle(layers oci.Layers) error {
+func (c *Container) prepareBundle() error {
 	r := c.runtime
 	c.bundle = &bundle{
 		dir: r.bundleDir(c.id), id: c.id, workload: c.workload, root: c.record.rootID(), slot: c.record.Slot,
@@ -144,16 +145,10 @@ func (c *Container) prepareBundle(layers oci.Layers) error {
 	if err := r.resolver.refresh(); err != nil {
 		return err
 	}
-	volumes, err := r.openVolumes(c.workload, layers)
-	if err != nil {
-		return err
-	}
-	c.bundle.volumes = volumes
-	c.later(func() error { closeVolumes(volumes); return nil })
 	if err := os.Mkdir(c.bundle.dir, 0o711); err != nil {
 		return err
 	}
-	c.later(func() error { return os.RemoveAll(c.bundle.dir) })
+	c.later(func() error { return removeBundle(c.bundle.dir) })
 	return os.Chmod(c.bundle.dir, 0o711)
 }
 
@@ -175,7 +170,7 @@ func (c *Container) mount(layers oci.Layers) error {
 		return err
 	}
 	c.later(c.rootfs.unmount)
-	return nil
+	return c.mountVolumes(namespace, layers)
 }
 
 // createProcess has runc make the first process and everything around it.
@@ -263,6 +258,7 @@ func (c *Container) Start(ctx context.Context) error {
 		c.mu.Unlock()
 		return errors.New("start container: it was started before")
 	}
+	c.before = readUsage(cgroupDir(c.runtime.cgroup(c.id)), 0)
 	c.started = time.Now()
 	c.mu.Unlock()
 	if err := c.runtime.runc(c.bundle).Start(ctx, c.id); err != nil {
@@ -307,6 +303,9 @@ func (c *Container) wait(exits <-chan Exit) {
 	}
 	cgroup := cgroupDir(c.runtime.cgroup(c.id))
 	result.Usage = readUsage(cgroup, result.Finished.Sub(result.Started))
+	if !c.started.IsZero() {
+		result.Usage = result.Usage.since(c.before)
+	}
 	killed, err := oomKilled(cgroup)
 	if err != nil {
 		result.Err = errors.Join(result.Err, fmt.Errorf("whether memory ran out: %w", err))

@@ -25,8 +25,8 @@ func (r *Runtime) Recover(ctx context.Context) error {
 	return errors.Join(
 		r.recoverCgroups(ctx),
 		r.recoverMounts(),
-		emptyFolder(r.bundles()),
-		emptyFolder(r.state()),
+		emptyFolder(r.bundles(), removeBundle),
+		emptyFolder(r.state(), os.RemoveAll),
 		r.network.Recover(),
 		r.images.Recover(),
 		r.recoverFolders(),
@@ -67,10 +67,10 @@ func (r *Runtime) recoverMounts() error {
 	return errors.Join(errs...)
 }
 
-func emptyFolder(dir string) error {
+func emptyFolder(dir string, remove func(string) error) error {
 	entries, err := os.ReadDir(dir)
 	for _, e := range entries {
-		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))
+		err = errors.Join(err, remove(filepath.Join(dir, e.Name())))
 	}
 	return err
 }

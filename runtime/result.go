@@ -7,7 +7,8 @@ import "time"
 const NotMeasured = ^uint64(0)
 
 // Usage is what an execution consumed, read from its cgroup (all but the wall
-// time) after its end. NotMeasured stands for what could not be read.
+// time) after its end. CPU and I/O are counted from its start, the peaks from
+// the container's creation. NotMeasured stands for what could not be read.
 type Usage struct {
 	CPUUserMicros   uint64
 	CPUSystemMicros uint64

@@ -31,11 +31,16 @@ func (f *rootfs) mount(namespace *os.File) error {
 	if err := f.prepare(); err != nil {
 		return err
 	}
-	if err := cloneMapped(f.layers, f.clone, namespace); err != nil {
+	layers, err := os.Open(f.layers)
+	if err != nil {
+		return err
+	}
+	defer layers.Close()
+	if err := cloneMapped(layers, f.clone, namespace, true); err != nil {
 		return err
 	}
 	// The overlay keeps clones of its own of what it is made from.
-	err := errors.Join(f.mountOverlay(), unix.Unmount(f.clone, unix.MNT_DETACH))
+	err = errors.Join(f.mountOverlay(), unix.Unmount(f.clone, unix.MNT_DETACH))
 	if err != nil {
 		return err
 	}
@@ -85,21 +90,24 @@ func (f *rootfs) prepare() error {
 	return os.Rename(next, f.upper())
 }
 
-// cloneMapped attaches a read-only clone of the mount at source to target, its
-// ids mapped by the namespace.
-func cloneMapped(source, target string, namespace *os.File) error {
-	tree, err := unix.OpenTree(unix.AT_FDCWD, source, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+// cloneMapped attaches a clone of source's mount, from source down, to target,
+// its ids mapped by the namespace.
+func cloneMapped(source *os.File, target string, namespace *os.File, readOnly bool) error {
+	tree, err := unix.OpenTree(int(source.Fd()), "", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH)
 	if err != nil {
-		return fmt.Errorf("clone the mount of %s: %w", source, err)
+		return fmt.Errorf("clone the mount of %s: %w", source.Name(), err)
 	}
 	defer unix.Close(tree)
 	attr := unix.MountAttr{
-		Attr_set:    unix.MOUNT_ATTR_IDMAP | unix.MOUNT_ATTR_RDONLY,
+		Attr_set:    unix.MOUNT_ATTR_IDMAP,
 		Propagation: unix.MS_PRIVATE,
 		Userns_fd:   uint64(namespace.Fd()),
 	}
+	if readOnly {
+		attr.Attr_set |= unix.MOUNT_ATTR_RDONLY
+	}
 	if err := unix.MountSetattr(tree, "", unix.AT_EMPTY_PATH, &attr); err != nil {
-		return fmt.Errorf("map the ids of %s: %w", source, err)
+		return fmt.Errorf("map the ids of %s: %w", source.Name(), err)
 	}
 	if err := unix.MoveMount(tree, "", unix.AT_FDCWD, target, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
 		return fmt.Errorf("mount %s: %w", target, err)

@@ -29,6 +29,25 @@ func readUsage(cgroup string, wall time.Duration) Usage {
 	return u
 }
 
+// since takes away what was consumed before: peaks stay, the rest is the
+// difference.
+func (u Usage) since(before Usage) Usage {
+	for _, f := range []struct {
+		now    *uint64
+		before uint64
+	}{
+		{&u.CPUUserMicros, before.CPUUserMicros},
+		{&u.CPUSystemMicros, before.CPUSystemMicros},
+		{&u.IOReadBytes, before.IOReadBytes},
+		{&u.IOWriteBytes, before.IOWriteBytes},
+	} {
+		if *f.now != NotMeasured && f.before != NotMeasured {
+			*f.now -= min(*f.now, f.before)
+		}
+	}
+	return u
+}
+
 // readNumber reads a file that holds one number.
 func readNumber(name string) uint64 {
 	raw, err := os.ReadFile(name)

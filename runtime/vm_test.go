@@ -3,6 +3,7 @@
 package runtime_test
 
 import (
+	"os"
 	"testing"
 	"time"
 
@@ -14,6 +15,9 @@ import (
 func TestInGuest(t *testing.T) {
 	t.Parallel()
 	args := []string{"-test.v", "-test.timeout=15m"}
+	if run := os.Getenv("ENTROOS_GUEST_RUN"); run != "" {
+		args = append(args, "-test.run="+run)
+	}
 	qemu.RunGuestTests(t, qemu.GuestTests{
 		Package: "./runtime", Args: args, Runc: true, Timeout: 15 * time.Minute,
 		Programs: map[string]string{"/bin/payload": "./runtime/testdata/payload"},

@@ -10,67 +10,86 @@ import (
 	"strings"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/entroos/entroos/runtime/oci"
 )
 
-// volumeSource is a volume held open: a container that may write to a volume
-// could put a symbolic link where a folder was, which then would be followed
-// when it is mounted.
-type volumeSource struct {
-	mount Mount
-	file  *os.File
-}
+// A container that may write to a volume could put a symbolic link where a
+// folder was. So volumes are opened within the volumes' folder, out of which no
+// link leads, and what was opened is what is mounted: with the container's ids,
+// in its bundle, where no container can reach.
 
-// path is where runc finds what is held open.
-func (v volumeSource) path() string {
-	return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), v.file.Fd())
-}
-
-// openVolumes opens the workload's volumes below the volumes' folder; those
-// that are not there are made. A new volume that is named gets owner and mode
-// of what the image has at its target.
-func (r *Runtime) openVolumes(w *Workload, layers oci.Layers) (_ []volumeSource, err error) {
-	if len(w.Mounts) == 0 {
-		return nil, nil
+// mountVolumes mounts the workload's volumes in the bundle, in which the i-th
+// is then at bundle.volume(i). Those that are not there are made. A new volume
+// that is named gets owner and mode of what the image has at its target.
+func (c *Container) mountVolumes(namespace *os.File, layers oci.Layers) error {
+	if len(c.workload.Mounts) == 0 {
+		return nil
 	}
-	root, err := os.OpenRoot(r.config.Volumes)
+	if err := os.Mkdir(c.bundle.volumes(), 0o711); err != nil {
+		return err
+	}
+	if err := os.Chmod(c.bundle.volumes(), 0o711); err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(c.runtime.config.Volumes)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer root.Close()
-	var sources []volumeSource
-	defer func() {
-		if err != nil {
-			closeVolumes(sources)
+	for i, m := range c.workload.Mounts {
+		if err := c.mountVolume(root, m, c.bundle.volume(i), namespace, layers); err != nil {
+			return fmt.Errorf("volume %s: %w", m.Source, err)
 		}
-	}()
-	for _, m := range w.Mounts {
-		name := m.Source
-		if path.IsAbs(name) {
-			below, err := filepath.Rel(r.config.Volumes, name)
-			if err != nil || below == ".." || strings.HasPrefix(below, "../") {
-				return nil, invalid("volume %s is not below %s", name, r.config.Volumes)
-			}
-			name = below
-		}
-		f, err := openVolume(root, name)
-		if errors.Is(err, fs.ErrNotExist) {
-			if err = makeVolume(root, name, m, layers); err == nil {
-				f, err = openVolume(root, name)
-			}
-		}
-		if err != nil {
-			return nil, fmt.Errorf("volume %s: %w", m.Source, err)
-		}
-		sources = append(sources, volumeSource{m, f})
 	}
-	return sources, nil
+	return nil
 }
 
-func closeVolumes(sources []volumeSource) {
-	for _, s := range sources {
-		s.file.Close() // nothing was written through it
+func (c *Container) mountVolume(root *os.Root, m Mount, target string, namespace *os.File, layers oci.Layers) error {
+	name := m.Source
+	if path.IsAbs(name) {
+		below, err := filepath.Rel(c.runtime.config.Volumes, name)
+		if err != nil || below == ".." || strings.HasPrefix(below, "../") {
+			return invalid("it is not below %s", c.runtime.config.Volumes)
+		}
+		name = below
 	}
+	f, err := openVolume(root, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = makeVolume(root, name, m, layers); err == nil {
+			f, err = openVolume(root, name)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := mountPoint(f, target); err != nil {
+		return err
+	}
+	if err := cloneMapped(f, target, namespace, m.ReadOnly); err != nil {
+		return err
+	}
+	c.later(func() error {
+		if err := unix.Unmount(target, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil {
+			return fmt.Errorf("unmount volume %s: %w", m.Source, err)
+		}
+		return nil
+	})
+	return nil
+}
+
+// mountPoint makes target what f is, a folder or a file.
+func mountPoint(f *os.File, target string) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if info.IsDir() {
+		return os.Mkdir(target, 0o700)
+	}
+	return os.WriteFile(target, nil, 0o600)
 }
 
 func openVolume(root *os.Root, name string) (*os.File, error) {
