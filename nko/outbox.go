@@ -38,13 +38,15 @@ type Outbox struct {
 	logger *slog.Logger
 	wake   chan struct{}
 
+	backoff Backoff // between the offers of one receipt
+
 	mu      sync.Mutex
 	refused string // why the ledger refuses the first waiting receipt, or ""
 }
 
 // NewOutbox makes an Outbox; receipts leave it while Serve runs.
 func NewOutbox(store *Store, l Ledger, logger *slog.Logger) *Outbox {
-	return &Outbox{store: store, ledger: l, logger: logger, wake: make(chan struct{}, 1)}
+	return &Outbox{store: store, ledger: l, logger: logger, wake: make(chan struct{}, 1), backoff: submitBackoff}
 }
 
 // Wake says that the store holds a new receipt.
@@ -199,7 +201,7 @@ func (o *Outbox) take(window *[]*offer, a answer, answers <-chan answer) error {
 // postpone has a receipt wait for its next offer.
 func (o *Outbox) postpone(w *offer, a answer, first bool) {
 	w.underWay = false
-	w.next = time.Now().Add(submitBackoff.Delay(w.attempts))
+	w.next = time.Now().Add(o.backoff.Delay(w.attempts))
 	w.attempts++
 	switch {
 	case a.err != nil && first && w.attempts&(w.attempts-1) == 0:
