@@ -30,7 +30,7 @@ func (c *console) greet(ctx context.Context) {
 	} else {
 		writeBanner(out, status)
 	}
-	out.WriteString("\nType help for the commands; TAB completes. Begin with: status, images, ps, ledger ls\n\n")
+	out.WriteString("\nType help for the commands; TAB completes. Begin with: status, ps, ledger ls\n\n")
 	// A terminal that takes no banner takes no prompt either, which tells.
 	_, _ = fmt.Fprint(c.env.stdout, out)
 }

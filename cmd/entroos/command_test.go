@@ -202,25 +202,25 @@ func TestText(t *testing.T) {
 	for line, want := range map[string]string{
 		"run -d busybox":       containerID + "\n",
 		"run busybox echo a b": "a b\n",
-		"ps": "CONTAINER ID   NAME   IMAGE   STATUS         PORTS          COMMAND\n" +
-			"0123456789ab   web    nginx   Up 5 minutes   8080->80/tcp   nginx -g 'daemon off;'\n",
+		"ps": "CONTAINER ID  NAME  IMAGE  STATUS        PORTS         COMMAND\n" +
+			"0123456789ab  web   nginx  Up 5 minutes  8080->80/tcp  nginx -g 'daemon off;'\n",
 		"ps -q":  "0123456789ab\n",
 		"ps -aq": "0123456789ab\nffffffffffff\n",
 		"stop a": "a\n",
 		"rm a b": "a\nb\n",
-		"ps -a": "CONTAINER ID   NAME   IMAGE     STATUS                                    PORTS          COMMAND\n" +
-			"0123456789ab   web    nginx     Up 5 minutes                              8080->80/tcp   nginx -g 'daemon off;'\n" +
-			"ffffffffffff   hog    busybox   Exited (137) 2 hours ago, out of memory   -              -\n",
-		"services": "NAME      STATE     PID   UP          RESTARTS   MEMORY   LAST EXIT\n" +
-			"ledgerd   running   71    3 minutes   0          34MiB    -\n" +
-			"ntp       waiting   -     -           0          -        exit status 1\n",
-		"images": "IMAGE            DIGEST         SIZE    IMPORTED            CREATED\n" +
-			"busybox:latest   6105d6cc76af   2.1MB   about an hour ago   -\n" +
-			"box              6105d6cc76af   2.1MB   about an hour ago   -\n",
+		"ps -a": "CONTAINER ID  NAME  IMAGE    STATUS                                   PORTS         COMMAND\n" +
+			"0123456789ab  web   nginx    Up 5 minutes                             8080->80/tcp  nginx -g 'daemon off;'\n" +
+			"ffffffffffff  hog   busybox  Exited (137) 2 hours ago, out of memory  -             -\n",
+		"services": "NAME     STATE    PID  UP         RESTARTS  MEMORY  LAST EXIT\n" +
+			"ledgerd  running  71   3 minutes  0         34MiB   -\n" +
+			"ntp      waiting  -    -          0         -       exit status 1\n",
+		"images": "IMAGE           DIGEST        SIZE   IMPORTED           CREATED\n" +
+			"busybox:latest  6105d6cc76af  2.1MB  about an hour ago  -\n" +
+			"box             6105d6cc76af  2.1MB  about an hour ago  -\n",
 		"logs -t web": "1970-01-01T00:00:00.000000001Z one\n1970-01-01T00:00:00.000000001Z two\n",
-		"ledger ls": "SEQUENCE   P              IMAGE            EXIT   OUTCOME    HEIGHT   FINISHED\n" +
-			"#2         7069e097f343   busybox:latest   137    signaled   4        2027-01-15 08:00:01.500 UTC\n" +
-			"#1         713b24c3ef54   busybox:latest   0      exited     2        2027-01-15 08:00:01.500 UTC\n",
+		"ledger ls": "SEQ  P             IMAGE           EXIT  OUTCOME   HEIGHT  FINISHED\n" +
+			"#2   7069e097f343  busybox:latest  137   signaled  4       2027-01-15 08:00\n" +
+			"#1   713b24c3ef54  busybox:latest  0     exited    2       2027-01-15 08:00\n",
 		"ledger export #1": "proof\x00\xff",
 	} {
 		t.Run(line, func(t *testing.T) {

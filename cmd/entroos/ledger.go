@@ -78,7 +78,7 @@ func (b *box) imageNames(ctx context.Context) map[string]string {
 }
 
 func (env *environment) printEntries(entries []*ledgerEntry, images map[string]string, noTrunc bool) error {
-	t := newTable("SEQUENCE", "P", "IMAGE", "EXIT", "OUTCOME", "HEIGHT", "FINISHED")
+	t := newTable("SEQ", "P", "IMAGE", "EXIT", "OUTCOME", "HEIGHT", "FINISHED")
 	short := shortID
 	if noTrunc {
 		short = func(s string) string { return s }
@@ -94,7 +94,7 @@ func (env *environment) printEntries(entries []*ledgerEntry, images map[string]s
 			exit = exitSignal + e.Signal
 		}
 		t.row("#"+strconv.FormatUint(e.Sequence, 10), short(j.Proof), image, strconv.Itoa(int(exit)),
-			j.Outcome, strconv.FormatInt(e.place.Height, 10), timeText(e.FinishedUnixNano))
+			j.Outcome, strconv.FormatInt(e.place.Height, 10), minuteText(e.FinishedUnixNano))
 	}
 	return env.printTable(t)
 }
@@ -184,11 +184,10 @@ func newLedgerStatusCommand(env *environment) *cobra.Command {
 			t.row("Receipts:", strconv.FormatUint(s.TreeSize, 10))
 			t.row("Tree root:", hex.EncodeToString(s.TreeRoot))
 			t.row("App hash:", hex.EncodeToString(s.AppHash))
-			last := "none"
-			if s.LastSequence != 0 {
-				last = fmt.Sprintf("#%d, P %s", s.LastSequence, hex.EncodeToString(s.LastP))
+			if s.LastSequence != 0 { // of this box
+				t.row("Last receipt:", fmt.Sprintf("#%d", s.LastSequence))
+				t.row("Its P:", hex.EncodeToString(s.LastP))
 			}
-			t.row("Last of this box:", last)
 			return env.printTable(t)
 		})
 	}

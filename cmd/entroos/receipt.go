@@ -103,12 +103,13 @@ func receiptFields(r *ledger.Receipt) receiptJSON {
 // receiptRows are a receipt's fields for people.
 func receiptRows(t *table, r *ledger.Receipt) {
 	j := receiptFields(r)
-	t.row("Sequence:", fmt.Sprintf("#%d of node %s", r.Sequence, j.Node))
+	t.row("Sequence:", fmt.Sprintf("#%d", r.Sequence))
+	t.row("Node:", j.Node)
 	t.row("Chain:", r.ChainID)
 	t.row("Outcome:", outcomeText(r))
 	t.row("Started:", timeText(r.StartedUnixNano))
 	t.row("Finished:", timeText(r.FinishedUnixNano))
-	t.row("Image:", j.ImageDigest)
+	t.row("Image:", hex.EncodeToString(r.ImageDigest[:]))
 	t.row("Workload:", j.WorkloadDigest)
 	t.row("Stdout:", j.StdoutDigest)
 	t.row("Stderr:", j.StderrDigest)
@@ -148,6 +149,14 @@ func timeText(ns int64) string {
 		return "-"
 	}
 	return time.Unix(0, ns).UTC().Format("2006-01-02 15:04:05.000 MST")
+}
+
+// minuteText is a time in a list.
+func minuteText(ns int64) string {
+	if ns == 0 {
+		return "-"
+	}
+	return time.Unix(0, ns).UTC().Format("2006-01-02 15:04")
 }
 
 func microsText(n uint64) string {

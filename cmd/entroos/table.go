@@ -10,18 +10,23 @@ import (
 	"github.com/docker/go-units"
 )
 
-// table is rows of text in aligned columns, for people. On a terminal its
-// lines are cut at the edge instead of wrapping: put what may go last.
-type table struct{ rows [][]string }
+// table is rows of text in aligned columns, for people.
+type table struct {
+	rows [][]string
+	// list: one row a thing, under headings. On a terminal such lines are cut
+	// at the edge instead of wrapping: what may go is last. The rows of a
+	// single thing's properties are whole, to be copied.
+	list bool
+}
 
-func newTable(columns ...string) *table { return &table{rows: [][]string{columns}} }
+func newTable(columns ...string) *table { return &table{rows: [][]string{columns}, list: true} }
 
 func (t *table) row(cells ...string) { t.rows = append(t.rows, cells) }
 
 // printTable prints the table.
 func (env *environment) printTable(t *table) error {
 	var out bytes.Buffer
-	w := tabwriter.NewWriter(&out, 0, 8, 3, ' ', 0)
+	w := tabwriter.NewWriter(&out, 0, 8, 2, ' ', 0)
 	for _, row := range t.rows {
 		cells := make([]string, len(row))
 		for i, cell := range row {
@@ -32,7 +37,10 @@ func (env *environment) printTable(t *table) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	columns := env.columns()
+	columns := 0
+	if t.list {
+		columns = env.columns()
+	}
 	for line := range strings.Lines(out.String()) {
 		line = clip(strings.TrimRight(line, " \n"), columns)
 		if _, err := fmt.Fprintln(env.stdout, line); err != nil {
