@@ -282,7 +282,7 @@ func (c *Container) wait(exits <-chan Exit) {
 		result.ExitCode = 128 + exit.Signal
 	}
 	if !drain(c.stdio.outputs, drainTime) {
-		result.Err = errors.Join(result.Err, errors.New("the output did not end: what came after 10 s of silence is not in it"))
+		result.Err = errors.Join(result.Err, errors.New("the output did not end, and was given up after 10 s of silence"))
 	}
 	for _, o := range c.stdio.outputs {
 		if o.readErr != nil {

@@ -140,32 +140,43 @@ func (a *attachment) finish() {
 // outside of the container holds the stream.
 const drainTime = 10 * time.Second
 
-// drain waits until the outputs have ended. It says whether they did by
-// themselves.
+// drain waits until the outputs have ended, after the process has. Where
+// nothing moves for as long as patience, first the client is dropped, and then
+// the stream closed. It says whether all that was written was taken.
 func drain(outputs []*output, patience time.Duration) (complete bool) {
 	complete = true
 	for _, o := range outputs {
-		timer := time.NewTimer(patience)
-		for last := o.progress(); ; {
-			select {
-			case <-o.done:
-			case <-timer.C:
-				if now := o.progress(); now != last {
-					last = now
-					timer.Reset(patience)
-					continue
-				}
-				complete = false
-				if o.attached != nil {
-					o.attached.drop()
-				}
-				// Whatever is in the pipe can now be read without waiting.
-				o.source.Close()
-				<-o.done
-			}
-			break
+		if o.ends(patience) {
+			continue
 		}
-		timer.Stop()
+		if o.attached != nil {
+			o.attached.drop()
+			if o.ends(patience) {
+				continue
+			}
+		}
+		complete = false
+		o.source.Close() // makes the read that is under way fail
+		<-o.done
 	}
 	return complete
+}
+
+// ends waits for the output's end, as long as data moves.
+func (o *output) ends(patience time.Duration) bool {
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	for last := o.progress(); ; {
+		select {
+		case <-o.done:
+			return true
+		case <-timer.C:
+			now := o.progress()
+			if now == last {
+				return false
+			}
+			last = now
+			timer.Reset(patience)
+		}
+	}
 }

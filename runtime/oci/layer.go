@@ -73,6 +73,21 @@ func (a *imageArchive) readLayerUnnamed(ctx context.Context, l layerSource, limi
 		return 0, fmt.Errorf("%d bytes, where the manifest says %d", section.Size(), l.size)
 	}
 	packed := newDigester(readerContext{ctx, section})
+	size, err := readPlain(packed, l, limit, use)
+	if verifyBlob {
+		// That the blob is another one says more than what came of that.
+		if _, err := io.Copy(io.Discard, packed); err != nil {
+			return 0, err
+		}
+		if got := packed.sum(); got != l.digest.Hex {
+			return 0, fmt.Errorf("the blob has the digest sha256:%s, not %s", got, l.digest)
+		}
+	}
+	return size, err
+}
+
+// readPlain gives what packed holds to use, and verifies its diff id.
+func readPlain(packed io.Reader, l layerSource, limit int64, use func(io.Reader) error) (int64, error) {
 	stream, closeStream, err := decompress(packed)
 	if err != nil {
 		return 0, err
@@ -83,20 +98,12 @@ func (a *imageArchive) readLayerUnnamed(ctx context.Context, l layerSource, limi
 	if err := use(plain); err != nil {
 		return 0, err
 	}
-	// What follows the tar's end belongs to the digests as well.
+	// What follows the tar's end belongs to the digest as well.
 	if _, err := io.Copy(io.Discard, plain); err != nil {
 		return 0, err
 	}
 	if got := plain.sum(); got != l.diffID.Hex {
 		return 0, fmt.Errorf("the content has the digest sha256:%s", got)
-	}
-	if verifyBlob {
-		if _, err := io.Copy(io.Discard, packed); err != nil {
-			return 0, err
-		}
-		if got := packed.sum(); got != l.digest.Hex {
-			return 0, fmt.Errorf("the blob has the digest sha256:%s, not %s", got, l.digest)
-		}
 	}
 	return plain.n, nil
 }
