@@ -34,7 +34,6 @@ const lockTimeout = 5 * time.Second
 type File struct {
 	db      *bbolt.DB
 	path    string
-	options Options
 	commits atomic.Uint64
 
 	writer sync.Mutex // held while a transaction writes
@@ -48,16 +47,8 @@ type join struct {
 	done   func()
 }
 
-// Options of a File; the zero value is usual.
-type Options struct {
-	// BeforeCommit and AfterCommit, if set, are called by the goroutine that
-	// writes: when all changes of a transaction are made and nothing of them is
-	// on disk, and when all of them are.
-	BeforeCommit, AfterCommit func()
-}
-
 // Open opens the file at path, or makes it.
-func Open(path string, options Options) (f *File, err error) {
+func Open(path string) (f *File, err error) {
 	defer catchFault(path, &err)()
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
 		Timeout:      lockTimeout,
@@ -73,7 +64,7 @@ func Open(path string, options Options) (f *File, err error) {
 	case err != nil:
 		return nil, fmt.Errorf("boltdb: %w", err)
 	}
-	return &File{db: db, path: path, options: options}, nil
+	return &File{db: db, path: path}, nil
 }
 
 // Path returns the path the file was opened by.
@@ -103,9 +94,6 @@ func (f *File) Update(fn func(*bbolt.Tx) error) error {
 	if err != nil {
 		return err
 	}
-	if f.options.AfterCommit != nil {
-		f.options.AfterCommit()
-	}
 	for _, j := range joined {
 		j.done()
 	}
@@ -125,13 +113,7 @@ func (f *File) update(fn func(*bbolt.Tx) error) (joined []join, err error) {
 				return err
 			}
 		}
-		if err := fn(tx); err != nil {
-			return err
-		}
-		if f.options.BeforeCommit != nil {
-			f.options.BeforeCommit()
-		}
-		return nil
+		return fn(tx)
 	})
 	if err != nil {
 		return nil, err

@@ -193,22 +193,9 @@ func TestJoinConcurrently(t *testing.T) {
 	}
 }
 
-func TestHooks(t *testing.T) {
-	var order []string
-	f := open(t, filepath.Join(t.TempDir(), "test.db"), boltdb.Options{
-		BeforeCommit: func() { order = append(order, "before") },
-		AfterCommit:  func() { order = append(order, "after") },
-	})
-	_, err := f.Store("s")
-	ok(t, err)
-	if got := strings.Join(order, " "); got != "before after" {
-		t.Errorf("got %s", got)
-	}
-}
-
 func TestReopen(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "test.db")
-	f, err := boltdb.Open(path, boltdb.Options{})
+	f, err := boltdb.Open(path)
 	ok(t, err)
 	s, err := f.Store("s")
 	ok(t, err)
@@ -217,7 +204,7 @@ func TestReopen(t *testing.T) {
 	if err := s.Set([]byte("k"), []byte("w")); err == nil {
 		t.Error("a closed file took a write")
 	}
-	s, err = open(t, path, boltdb.Options{}).Store("s")
+	s, err = open(t, path).Store("s")
 	ok(t, err)
 	if v, err := s.Get([]byte("k")); string(v) != "v" || err != nil {
 		t.Errorf("got %q, %v", v, err)
@@ -228,10 +215,10 @@ func TestOpenRefuses(t *testing.T) {
 	dir := t.TempDir()
 	garbage := filepath.Join(dir, "garbage.db")
 	ok(t, os.WriteFile(garbage, bytes.Repeat([]byte("not bbolt "), 2000), 0o600))
-	if _, err := boltdb.Open(garbage, boltdb.Options{}); !errors.Is(err, boltdb.ErrDamaged) || !strings.Contains(err.Error(), garbage) {
+	if _, err := boltdb.Open(garbage); !errors.Is(err, boltdb.ErrDamaged) || !strings.Contains(err.Error(), garbage) {
 		t.Errorf("garbage: %v", err)
 	}
-	if _, err := boltdb.Open(filepath.Join(dir, "no", "such.db"), boltdb.Options{}); !errors.Is(err, os.ErrNotExist) {
+	if _, err := boltdb.Open(filepath.Join(dir, "no", "such.db")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no folder: %v", err)
 	}
 }
@@ -240,7 +227,7 @@ func TestOpenRefuses(t *testing.T) {
 // its mapping is read. That is an error, not the end of the process.
 func TestTornFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "test.db")
-	f, err := boltdb.Open(path, boltdb.Options{})
+	f, err := boltdb.Open(path)
 	ok(t, err)
 	s, err := f.Store("s")
 	ok(t, err)
@@ -261,7 +248,7 @@ func TestTornFile(t *testing.T) {
 // Random damage anywhere gives errors, or goes unnoticed where nothing reads.
 func TestOverwrittenPages(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "test.db")
-	f, err := boltdb.Open(path, boltdb.Options{})
+	f, err := boltdb.Open(path)
 	ok(t, err)
 	s, err := f.Store("s")
 	ok(t, err)
@@ -279,7 +266,7 @@ func TestOverwrittenPages(t *testing.T) {
 		damaged := path + ".bad"
 		ok(t, os.WriteFile(damaged, bad, 0o600))
 		func() {
-			f, err := boltdb.Open(damaged, boltdb.Options{})
+			f, err := boltdb.Open(damaged)
 			if err != nil {
 				return
 			}

@@ -16,9 +16,9 @@ import (
 	"github.com/entroos/entroos/ledger/boltdb"
 )
 
-func open(t testing.TB, path string, o boltdb.Options) *boltdb.File {
+func open(t testing.TB, path string) *boltdb.File {
 	t.Helper()
-	f, err := boltdb.Open(path, o)
+	f, err := boltdb.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +32,7 @@ func open(t testing.TB, path string, o boltdb.Options) *boltdb.File {
 
 func newStore(t testing.TB) (*boltdb.File, *boltdb.Store) {
 	t.Helper()
-	f := open(t, filepath.Join(t.TempDir(), "test.db"), boltdb.Options{})
+	f := open(t, filepath.Join(t.TempDir(), "test.db"))
 	s, err := f.Store("store")
 	if err != nil {
 		t.Fatal(err)

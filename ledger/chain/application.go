@@ -14,8 +14,8 @@ import (
 	"github.com/entroos/entroos/ledger/proof"
 )
 
-// Blocks and application versions, as block headers say them.
 const (
+	// applicationVersion stands in block headers.
 	applicationVersion = 1
 	// keepBlocks is how many of the newest blocks are kept.
 	keepBlocks = 1000
@@ -32,6 +32,7 @@ type application struct {
 	rules   *rules
 	store   *store
 	notices *notices
+	keep    int64 // blocks
 
 	committed *state   // after the last block
 	executed  *overlay // the block finalized and not yet committed
@@ -58,6 +59,7 @@ func newApplication(g *proof.Genesis, s *store, current *state) *application {
 		rules:     newRules(g.Doc.ChainID),
 		store:     s,
 		notices:   newNotices(),
+		keep:      keepBlocks,
 		committed: current,
 	}
 	a.resetChecked()
@@ -229,7 +231,7 @@ func (a *application) Commit(context.Context, *abci.RequestCommit) (*abci.Respon
 	a.resetChecked()
 	res := new(abci.ResponseCommit)
 	// Pruning writes twice, so it is not done at every block.
-	if oldest := o.height - keepBlocks + 1; oldest > 1 && o.height%pruneEvery == 0 {
+	if oldest := o.height - a.keep + 1; oldest > 1 && o.height%pruneEvery == 0 {
 		res.RetainHeight = oldest
 	}
 	return res, nil

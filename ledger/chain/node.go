@@ -20,6 +20,7 @@ import (
 	cmtlog "github.com/cometbft/cometbft/libs/log"
 	"github.com/cometbft/cometbft/mempool"
 	"github.com/cometbft/cometbft/p2p"
+	"github.com/cometbft/cometbft/privval"
 	"github.com/cometbft/cometbft/proxy"
 	sm "github.com/cometbft/cometbft/state"
 	cmtstore "github.com/cometbft/cometbft/store"
@@ -40,9 +41,7 @@ type Config struct {
 	// Logger takes the log; nil means slog.Default().
 	Logger *slog.Logger
 
-	// beforeWrite is called before and after each write that a crash could
-	// divide, with the write's name. Tests stop the process there.
-	beforeWrite func(name string)
+	keep int64 // blocks kept; keepBlocks if 0
 }
 
 // A Node is a running ledger.
@@ -90,16 +89,11 @@ func Open(config Config) (n *Node, err error) {
 	if err := n.openStores(); err != nil {
 		return n, err
 	}
-	return n, n.start(n.guard(validator))
+	return n, n.start(validator)
 }
 
 func (n *Node) openStores() error {
-	options := boltdb.Options{}
-	if hook := n.config.beforeWrite; hook != nil {
-		options.BeforeCommit = func() { hook("before commit") }
-		options.AfterCommit = func() { hook("after commit") }
-	}
-	file, err := boltdb.Open(filepath.Join(n.config.Home, databaseFile), options)
+	file, err := boltdb.Open(filepath.Join(n.config.Home, databaseFile))
 	if err != nil {
 		return err
 	}
@@ -111,12 +105,15 @@ func (n *Node) openStores() error {
 	}
 	n.store = store
 	n.app = newApplication(n.genesis, store, current)
+	if n.config.keep > 0 {
+		n.app.keep = n.config.keep
+	}
 	return nil
 }
 
 // start puts CometBFT's parts together as its own node does, without those
 // for peers, remote callers and indexes.
-func (n *Node) start(validator types.PrivValidator) error {
+func (n *Node) start(validator *privval.FilePV) error {
 	log := logger{n.config.Logger}
 	config := n.cometConfig()
 
@@ -148,6 +145,12 @@ func (n *Node) start(validator types.PrivValidator) error {
 	state, err := n.handshake(states, conns, events, log)
 	if err != nil {
 		return err
+	}
+	// The validator signs no height twice, so from a store that lost blocks it
+	// would never go on.
+	if signed := validator.LastSignState.Height; signed > state.LastBlockHeight+1 {
+		return fmt.Errorf("ledger: the validator has signed block %d, but the newest in %s is %d: the file is lost or an old copy",
+			signed, n.file.Path(), state.LastBlockHeight)
 	}
 
 	n.mempool = mempool.NewCListMempool(config.Mempool, conns.Mempool(), state.LastBlockHeight,
@@ -242,9 +245,12 @@ func (n *Node) cometConfig() *cfg.Config {
 	c.Consensus.CreateEmptyBlocks = false
 	c.Consensus.SkipTimeoutCommit = true
 	c.Consensus.TimeoutCommit = 0
-	// The only validator is this one: a proposal that does not come at once
-	// (after a crash between signing and logging) does not come at all.
-	c.Consensus.TimeoutPropose = 500 * time.Millisecond
+	// The only validator is this one. Its proposal comes after three synced
+	// writes or, when the one before was cut short by a crash after signing, not
+	// at all; and there are no votes of others to wait for.
+	c.Consensus.TimeoutPropose = time.Second
+	c.Consensus.TimeoutPrevote = 50 * time.Millisecond
+	c.Consensus.TimeoutPrecommit = 50 * time.Millisecond
 	// A box's clock may have been set back since the last block.
 	c.Consensus.BlockTimeTolerance = 100 * 365 * 24 * time.Hour
 	return c

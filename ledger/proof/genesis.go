@@ -40,7 +40,7 @@ type appState struct {
 const (
 	MaxBlockBytes = 10 * int64(types.BlockPartSizeBytes)
 
-	evidenceBlocks   = 500
+	evidenceBlocks   = 10
 	evidenceDuration = time.Millisecond
 )
 
