@@ -183,8 +183,9 @@ func (o *Outbox) take(window *[]*offer, a answer, answers <-chan answer) error {
 		}
 		*window = slices.DeleteFunc(*window, func(w *offer) bool { return slices.Contains(committed, w.Sequence) })
 		o.setRefused("")
-		// Those that came before their turn have it now.
-		for _, w := range *window {
+		// Those that came before their turn may have it now; more of them the
+		// more were committed.
+		for _, w := range (*window)[:min(len(*window), 2*len(committed))] {
 			w.attempts, w.next = 0, time.Time{}
 		}
 	}

@@ -95,7 +95,7 @@ func TestServiceThatKeepsFailingTakesNoOtherAlong(t *testing.T) {
 	if err := bad.Log().Follow(t.Context(), false, 1, func(l LogLine) error { said = append(said, string(l.Text)); return nil }); err != nil || len(said) != 1 || said[0] != "why" {
 		t.Errorf("log %q, error %v", said, err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := sup.Alive(ctx); err != nil {
 		t.Error(err)

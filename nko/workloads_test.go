@@ -126,7 +126,7 @@ func (b *bench) open(t *testing.T) {
 
 func (b *bench) shut(t *testing.T) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := b.Workloads.Close(ctx); err != nil {
 		t.Error(err)
