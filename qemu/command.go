@@ -92,9 +92,9 @@ func (p *commandPort) read() {
 	}
 }
 
-// errConsoleRestarted means that the box's end of the port began anew: the
+// ErrConsoleRestarted means that the box's end of the port began anew: the
 // console or the whole box was restarted while a command ran.
-var errConsoleRestarted = errors.New("the console restarted while the command ran")
+var ErrConsoleRestarted = errors.New("the console restarted while the command ran")
 
 func (p *commandPort) deliver(a commandAnswer) {
 	p.mu.Lock()
@@ -118,7 +118,7 @@ func (p *commandPort) deliver(a commandAnswer) {
 	case a.Exit != nil:
 		end.exit = *a.Exit
 	case a.Hello != "":
-		end.err = errConsoleRestarted
+		end.err = ErrConsoleRestarted
 	default:
 		return
 	}

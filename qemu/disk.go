@@ -33,8 +33,8 @@ type Disk struct {
 	// Raw makes File the disk's plain bytes, sparse, for tests that look at
 	// them from outside. An Image is then copied.
 	Raw bool
-	// Size in bytes; 0 is the Image's. A larger Size is the image flashed to a
-	// larger disk.
+	// Size in bytes; 0 is the Image's, or what a Raw File has already. A larger
+	// Size is the image flashed to a larger disk.
 	Size int64
 	// Interface is Virtio, USB, SATA or NVMe.
 	Interface Interface
@@ -66,7 +66,11 @@ func (d *Disk) prepare(path string) error {
 			return fmt.Errorf("qemu: %s has %d bytes, its disk only %d", d.Image, info.Size(), d.Size)
 		}
 	}
-	switch _, err := os.Stat(d.File); {
+	switch info, err := os.Stat(d.File); {
+	case err == nil && d.Raw && d.Size != 0 && d.Size < info.Size():
+		return fmt.Errorf("qemu: %s has %d bytes already and cannot shrink to %d", d.File, info.Size(), d.Size)
+	case err == nil && d.Raw:
+		return d.grow()
 	case err == nil:
 		return nil // an earlier machine's, with its state
 	case !errors.Is(err, fs.ErrNotExist):
@@ -102,11 +106,21 @@ func (d *Disk) makeOverlay() error {
 // makeRaw makes File a sparse copy of Image, or blank.
 func (d *Disk) makeRaw() error {
 	if d.Image != "" {
-		out, err := exec.Command("cp", "--sparse=always", d.Image, d.File).CombinedOutput()
+		// Half a copy must not be taken for a disk.
+		partial := d.File + ".partial"
+		out, err := exec.Command("cp", "--sparse=always", "--no-preserve=mode", d.Image, partial).CombinedOutput()
 		if err != nil {
-			return fmt.Errorf("qemu: making %s: %w: %s", d.File, err, out)
+			return errors.Join(fmt.Errorf("qemu: making %s: %w: %s", d.File, err, out), os.RemoveAll(partial))
+		}
+		if err := os.Rename(partial, d.File); err != nil {
+			return fmt.Errorf("qemu: %w", err)
 		}
 	}
+	return d.grow()
+}
+
+// grow makes a raw File as large as Size, sparse.
+func (d *Disk) grow() error {
 	if d.Size == 0 {
 		return nil
 	}

@@ -2,7 +2,9 @@ package qemu_test
 
 import (
 	"context"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -162,6 +164,88 @@ func TestUnstartableMachineSaysWhy(t *testing.T) {
 	}
 	if err := vm.Wait(ctx); err == nil || !strings.Contains(err.Error(), "no-such-device") {
 		t.Fatalf("got %v", err)
+	}
+}
+
+// TestMachineEndsWithItsProcess: a test that is killed leaves no QEMU behind.
+func TestMachineEndsWithItsProcess(t *testing.T) {
+	if os.Getenv("ENTROOS_QEMU_TEST_CHILD") != "" {
+		vm, _ := firmwareShell(t, qemu.Config{})
+		fmt.Println(vm.PID())
+		select {} // until killed
+	}
+	child := exec.Command(os.Args[0], "-test.run", "^TestMachineEndsWithItsProcess$")
+	child.Env = append(os.Environ(), "ENTROOS_QEMU_TEST_CHILD=1")
+	out, err := child.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var pid int
+	_, scanErr := fmt.Fscan(out, &pid)
+	if err := child.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Wait(); err == nil {
+		t.Error("the killed child says it succeeded")
+	}
+	if scanErr != nil {
+		t.Fatal(scanErr)
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		// Its parent is dead; init may not have reaped it yet.
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil || strings.Contains(string(stat), ") Z ") {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("QEMU %d outlives the process that started it", pid)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+func TestDiskFileIsKept(t *testing.T) {
+	dir := t.TempDir()
+	image, file := filepath.Join(dir, "image"), filepath.Join(dir, "disk")
+	if err := os.WriteFile(image, []byte("image"+strings.Repeat("\x00", 1<<20)), 0o444); err != nil {
+		t.Fatal(err)
+	}
+	prepare := func(size int64) error {
+		vm, err := qemu.New(qemu.Config{Disks: []qemu.Disk{{Image: image, File: file, Raw: true, Size: size}}})
+		if err == nil {
+			err = vm.Close()
+		}
+		return err
+	}
+	if err := prepare(0); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(file, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt([]byte("state"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := prepare(4 << 20); err != nil {
+		t.Fatal(err)
+	}
+	if err := prepare(2 << 20); err == nil {
+		t.Error("a disk shrank")
+	}
+	got, err := os.ReadFile(file)
+	if err != nil || len(got) != 4<<20 || string(got[:5]) != "state" {
+		t.Errorf("%d bytes, begin %q, %v", len(got), got[:5], err)
+	}
+	if got, err := os.ReadFile(image); err != nil || string(got[:5]) != "image" {
+		t.Errorf("the image was written: %q, %v", got[:5], err)
 	}
 }
 

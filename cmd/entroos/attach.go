@@ -74,28 +74,31 @@ func (a *attachment) run(ctx context.Context, send func(*entroosv1.ProcessInput)
 	defer a.env.interrupts.handle(a.onSignal())()
 	defer a.passSignals(&senders)()
 	if a.stdin {
-		input := newInterruptibleReader(a.env.stdin)
-		defer input.interrupt()
-		senders.Go(func() { a.copyStdin(input) })
-	}
-	type outcome struct {
-		ended bool
-		err   error
-	}
-	outcomes := make(chan outcome, 1)
-	for {
-		go func() {
-			ended, err := receive()
-			outcomes <- outcome{ended, err}
-		}()
-		select {
-		case o := <-outcomes:
-			if o.ended || o.err != nil {
-				return o.err
-			}
-		case <-a.left:
-			return errLeft
+		input, err := newInterruptibleReader(a.env.stdin)
+		if err != nil {
+			return err
 		}
+		defer input.interrupt()
+		senders.Go(func() {
+			defer input.close()
+			a.copyStdin(input)
+		})
+	}
+	end := make(chan error, 1)
+	go func() {
+		for {
+			ended, err := receive()
+			if ended || err != nil {
+				end <- err
+				return
+			}
+		}
+	}()
+	select {
+	case err := <-end:
+		return err
+	case <-a.left: // the caller's end of the stream ends receive
+		return errLeft
 	}
 }
 

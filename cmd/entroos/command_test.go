@@ -25,6 +25,9 @@ func TestMain(m *testing.M) {
 	if socket := os.Getenv("ENTROOS_FAKE_BOX"); socket != "" {
 		serveForever(socket)
 	}
+	if os.Getenv("ENTROOS_TEST_MAIN") != "" { // the real thing, as a process of its own
+		main()
+	}
 	goleak.VerifyTestMain(m)
 }
 

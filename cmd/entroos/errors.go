@@ -87,6 +87,9 @@ func cancelled(err error) bool {
 
 // message is an error's text without Connect's word for its code.
 func message(err error) string {
+	if cancelled(err) {
+		return "cancelled"
+	}
 	var remote *connect.Error
 	if !errors.As(err, &remote) {
 		return err.Error()

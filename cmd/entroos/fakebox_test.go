@@ -307,7 +307,7 @@ func (b *fakeBox) process(ctx context.Context, args []string, exited *entroosv1.
 	case "end":
 		return errors.New("ended without exit")
 	case "cat", "wait", "stubborn":
-		if args[0] != "cat" {
+		if args[0] != "cat" || len(args) > 1 {
 			if err := write([]byte("ready\n"), false); err != nil {
 				return err
 			}
@@ -321,6 +321,8 @@ func (b *fakeBox) process(ctx context.Context, args []string, exited *entroosv1.
 				return err
 			}
 			switch {
+			case string(in.GetStdin()) == "\x04\x04": // as a terminal in the container would
+				return nil
 			case len(in.GetStdin()) > 0 && args[0] == "cat":
 				if err := write(in.GetStdin(), false); err != nil {
 					return err

@@ -23,18 +23,18 @@ type interruptibleReader struct {
 	once sync.Once
 }
 
-func newInterruptibleReader(r io.Reader) *interruptibleReader {
+func newInterruptibleReader(r io.Reader) (*interruptibleReader, error) {
 	in := &interruptibleReader{Reader: r}
 	file, ok := r.(*os.File)
 	if !ok {
-		return in
+		return in, nil
 	}
 	reading, writing, err := os.Pipe()
 	if err != nil {
-		return in
+		return nil, err
 	}
 	in.file, in.wake = file, [2]*os.File{reading, writing}
-	return in
+	return in, nil
 }
 
 func (in *interruptibleReader) Read(p []byte) (int, error) {
@@ -54,7 +54,6 @@ func (in *interruptibleReader) Read(p []byte) (int, error) {
 			return 0, os.NewSyscallError("poll", err)
 		}
 		if fds[1].Revents != 0 {
-			in.wake[0].Close()
 			return 0, errInterrupted
 		}
 		return in.file.Read(p)
@@ -65,5 +64,13 @@ func (in *interruptibleReader) Read(p []byte) (int, error) {
 func (in *interruptibleReader) interrupt() {
 	if in.file != nil {
 		in.once.Do(func() { in.wake[1].Close() }) // polled as POLLHUP
+	}
+}
+
+// close is called when no Read will come any more.
+func (in *interruptibleReader) close() {
+	in.interrupt()
+	if in.file != nil {
+		in.wake[0].Close()
 	}
 }

@@ -101,7 +101,7 @@ func finish(c *cobra.Command) {
 
 func unknownCommand(c *cobra.Command, name string) error {
 	text := fmt.Sprintf("unknown command %q for %q", name, c.CommandPath())
-	c.SuggestionsMinimumDistance = 2
+	c.SuggestionsMinimumDistance = min(2, max(1, len(name)-2)) // two wrong letters in two are no likeness
 	if near := c.SuggestionsFor(name); len(near) > 0 {
 		text += "; did you mean " + strings.Join(near, " or ") + "?"
 	} else {

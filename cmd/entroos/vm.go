@@ -165,6 +165,9 @@ func powerOffVM(ctx context.Context, vm *qemu.VM) error {
 	ctx, cancel := context.WithTimeout(ctx, vmOffTime)
 	defer cancel()
 	_, stderr, status, err := vm.Command(ctx, "poweroff")
+	for errors.Is(err, qemu.ErrConsoleRestarted) { // the command was a reboot
+		_, stderr, status, err = vm.Command(ctx, "poweroff")
+	}
 	if err == nil && status != 0 {
 		return fmt.Errorf("powering off: %s", stderr)
 	}
