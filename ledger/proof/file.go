@@ -25,6 +25,12 @@ const magic = "entroos/proof/v1"
 // maxGenesis bounds a genesis document in a proof file.
 const maxGenesis = 1 << 20
 
+// The years 1 to 9999, in seconds since 1970.
+const (
+	minSeconds = -62135596800
+	maxSeconds = 253402300799
+)
+
 // ErrFormat says that a file is not a proof file, or not in its one form.
 var ErrFormat = errors.New("proof: malformed file")
 
@@ -157,6 +163,9 @@ func Parse(file []byte) (*File, error) {
 	if r.short || len(r.b) != 0 {
 		return nil, fmt.Errorf("%w: too short or too long", ErrFormat)
 	}
+	if r.malformed {
+		return nil, fmt.Errorf("%w: there is no such time", ErrFormat)
+	}
 	f.Genesis = &Genesis{File: bytes.Clone(genesis)}
 	again, err := f.Encode()
 	if err != nil {
@@ -170,8 +179,9 @@ func Parse(file []byte) (*File, error) {
 
 // reader takes fields off the front of a file.
 type reader struct {
-	b     []byte
-	short bool
+	b         []byte
+	short     bool // the file ended too early
+	malformed bool // a field has a value that it cannot have
 }
 
 // take returns the next n bytes, or zeros once the file is too short.
@@ -191,10 +201,14 @@ func (r *reader) u32() uint32      { return binary.BigEndian.Uint32(r.take(4)) }
 func (r *reader) u64() uint64      { return binary.BigEndian.Uint64(r.take(8)) }
 func (r *reader) digest() [32]byte { return [32]byte(r.take(32)) }
 
-// time reads seconds and nanoseconds. A form that no time has does not encode
-// to itself, so Parse refuses it.
+// time reads seconds and nanoseconds: a time that a protobuf timestamp can be,
+// since that is what is hashed and signed. CometBFT panics on others.
 func (r *reader) time() time.Time {
 	seconds, nanos := int64(r.u64()), r.u32()
+	if seconds < minSeconds || seconds > maxSeconds || nanos >= 1e9 {
+		r.malformed = true
+		return time.Time{}
+	}
 	return time.Unix(seconds, int64(nanos)).UTC()
 }
 
