@@ -261,8 +261,8 @@ func (c *Container) Start(ctx context.Context) error {
 	c.before = readUsage(cgroupDir(c.runtime.cgroup(c.id)), 0)
 	c.started = time.Now()
 	c.mu.Unlock()
-	if err := c.runtime.runc(c.bundle).Start(ctx, c.id); err != nil {
-		return fmt.Errorf("start container: %w", runcError(err, c.bundle.runcLog(), ""))
+	if err := c.release(ctx); err != nil {
+		return fmt.Errorf("start container: %w", err)
 	}
 	return nil
 }
@@ -368,8 +368,18 @@ func (c *Container) Kill(_ context.Context, signal int) error {
 }
 
 func sendSignal(pidfd *os.File, signal int) error {
-	err := unix.PidfdSendSignal(int(pidfd.Fd()), unix.Signal(signal), nil, 0)
-	if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EBADF) {
+	if pidfd == nil {
+		return ErrNotRunning
+	}
+	raw, err := pidfd.SyscallConn()
+	if err != nil {
+		return err
+	}
+	// While it is used it is not closed, and so is no other file.
+	controlErr := raw.Control(func(fd uintptr) {
+		err = unix.PidfdSendSignal(int(fd), unix.Signal(signal), nil, 0)
+	})
+	if errors.Is(controlErr, os.ErrClosed) || errors.Is(err, unix.ESRCH) {
 		return ErrNotRunning
 	}
 	if err != nil {

@@ -62,19 +62,24 @@ func readNow(f *os.File, buffer []byte) (n int, err error) {
 // deleteTime bounds what runc may take to delete a container.
 const deleteTime = 30 * time.Second
 
-// deleteContainer has runc forget the container, whatever its state, and ends
-// all its processes.
+// deleteContainer ends what there is of the container, whatever its state, and
+// has runc forget it. For one that has ended, `runc delete` would do no more
+// than is done here without starting it.
 func (r *Runtime) deleteContainer(c *Container) error {
 	ctx, cancel := context.WithTimeout(context.Background(), deleteTime)
 	defer cancel()
+	state := filepath.Join(r.state(), c.id)
 	var err error
-	if _, statErr := os.Stat(filepath.Join(r.state(), c.id)); statErr == nil {
-		err = r.runc(c.bundle).Delete(ctx, c.id, &runc.DeleteOpts{Force: true})
-		if err != nil {
-			err = runcError(err, c.bundle.runcLog(), "")
+	select {
+	case <-c.done:
+	default:
+		if _, statErr := os.Stat(state); statErr == nil {
+			if err = r.runc(c.bundle).Delete(ctx, c.id, &runc.DeleteOpts{Force: true}); err != nil {
+				err = runcError(err, c.bundle.runcLog(), "")
+			}
 		}
 	}
-	return errors.Join(err, removeCgroup(ctx, cgroupDir(r.cgroup(c.id))))
+	return errors.Join(err, removeCgroup(ctx, cgroupDir(r.cgroup(c.id))), os.RemoveAll(state))
 }
 
 // removeCgroup kills what runs in a cgroup and those below it, and removes

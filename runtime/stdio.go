@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"fmt"
 	"io"
 	"os"
 
@@ -72,7 +73,8 @@ func (r *Runtime) connect(s *stdio, attached IO, log *logfile.Log) error {
 	if s.socket != nil {
 		t := <-s.console
 		if t.err != nil {
-			return t.err
+			s.console <- t // for close
+			return fmt.Errorf("terminal: %w", t.err)
 		}
 		s.tty = t.console
 		if err := s.resize(attached.Rows, attached.Cols); err != nil {

@@ -205,12 +205,13 @@ func (in *importing) commit(images []found) ([]Image, error) {
 			}
 		}
 		for _, f := range images {
-			r, ok, err := imageBucket.Get(tx, f.digest.String())
+			ok, err := Exists(tx, f.digest.String())
 			if err != nil {
 				return err
 			}
 			if !ok {
-				if r, err = f.record(tx, now); err != nil {
+				r, err := f.record(tx, now)
+				if err != nil {
 					return err
 				}
 				if err := imageBucket.Put(tx, f.digest.String(), r); err != nil {
