@@ -52,13 +52,25 @@ func TestNginx(t *testing.T) {
 		t.Errorf("exec nginx -t: exit %d: %s", exit, out)
 	}
 
-	// Killed, it leaves a receipt that says so, and comes back by its policy.
-	b.run("kill", "web")
-	killed := b.receipts(1)[0]
-	if killed.Outcome != "signaled" || killed.Signal != 9 || killed.OOMKilled {
-		t.Errorf("the receipt of a killed container says %+v", killed)
+	// One that ends by itself comes back by its policy; one that was killed by
+	// its operator stays away until it is started, and its receipt says so.
+	b.run("exec", "web", "nginx", "-s", "quit")
+	if quit := b.receipts(1)[0]; quit.Outcome != "exited" || quit.ExitCode != 0 {
+		t.Errorf("the receipt of a container that ended says %+v", quit)
 	}
 	b.until("nginx to come back", func() (bool, string) {
+		page, err := fetch()
+		return err == nil && strings.HasPrefix(page, "served by nginx"), fmt.Sprint(page, err)
+	})
+	b.run("kill", "web")
+	if killed := b.receipts(2)[0]; killed.Outcome != "signaled" || killed.Signal != 9 || killed.OOMKilled {
+		t.Errorf("the receipt of a killed container says %+v", killed)
+	}
+	if out := b.run("ps", "-q"); out != "" {
+		t.Errorf("still running after kill: %s", out)
+	}
+	b.run("start", "web")
+	b.until("nginx to be started", func() (bool, string) {
 		page, err := fetch()
 		return err == nil && strings.HasPrefix(page, "served by nginx"), fmt.Sprint(page, err)
 	})
@@ -72,7 +84,7 @@ func TestNginx(t *testing.T) {
 	}
 	b.run("rm", "web")
 	b.run("rmi", "nginx")
-	b.checkUnbroken(b.receipts(2))
+	b.checkUnbroken(b.receipts(3))
 }
 
 // TestJob runs one job with a known output and exit code, and looks at all

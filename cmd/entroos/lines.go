@@ -36,6 +36,9 @@ const outputChunk = 32 << 10
 // portRetry is the time between two looks at a port whose other end is away.
 const portRetry = 200 * time.Millisecond
 
+// lastCommand is how long a command may go on when the console is told to end.
+const lastCommand = 2 * time.Second
+
 type lineRequest struct {
 	Args   []string `json:"args"`
 	Stdin  []byte   `json:"stdin"`
@@ -174,9 +177,12 @@ func (s *lineServer) cancelCommand() {
 }
 
 // run runs one command and answers with what it prints and its status.
-func (s *lineServer) run(ctx context.Context, req lineRequest) error {
-	ctx, cancel := context.WithCancel(ctx)
+func (s *lineServer) run(console context.Context, req lineRequest) error {
+	// A console that is told to end lets its command finish, if it soon does: it
+	// may be the very command that ends the box.
+	ctx, cancel := context.WithCancel(context.WithoutCancel(console))
 	defer cancel()
+	defer context.AfterFunc(console, func() { time.AfterFunc(lastCommand, cancel) })()
 	s.mu.Lock()
 	s.cancel = cancel
 	s.mu.Unlock()
