@@ -24,10 +24,17 @@ const virtioConsole = "org.entroos.console.0"
 // consoleProgram is the admin console.
 const consoleProgram = "/bin/entroos"
 
+// consolePatience is how long the consoles wait for the box's first verdict on
+// its health, so that it stands above their first prompt.
+const consolePatience = 10 * time.Second
+
 // StartConsoles starts the admin console on the serial port, on the screen and
-// on the virtio port, where the box has them.
-func StartConsoles(supervisor *nko.Supervisor) error {
+// on the virtio port, where the box has them. Before other services, so that
+// they are stopped after them: who typed `poweroff` sees how it goes.
+func (b *Box) StartConsoles() error {
 	var failed []error
+	supervisor := b.Supervisor
+	patience := time.Now().Add(consolePatience)
 	for _, c := range []struct{ tty, term string }{{"ttyS0", "vt220"}, {"tty1", "linux"}} {
 		if !ttyPresent(c.tty) {
 			continue
@@ -36,8 +43,13 @@ func StartConsoles(supervisor *nko.Supervisor) error {
 			Name: "console-" + c.tty,
 			Process: &nko.ProcessSpec{
 				Path: consoleProgram, Args: []string{"console"}, Env: []string{"TERM=" + c.term},
-				Home:     homePath,
-				Terminal: func(context.Context) (*nko.Terminal, error) { return openTTY("/dev/" + c.tty) },
+				Home: homePath,
+				Terminal: func(ctx context.Context) (*nko.Terminal, error) {
+					if err := b.awaitVerdict(ctx, patience); err != nil {
+						return nil, err
+					}
+					return openTTY("/dev/" + c.tty)
+				},
 			},
 			Expected: true, // its user leaves
 			Grace:    2 * time.Second,
@@ -51,8 +63,13 @@ func StartConsoles(supervisor *nko.Supervisor) error {
 			Name: "console-virtio",
 			Process: &nko.ProcessSpec{
 				Path: consoleProgram, Args: []string{"console", "--json-lines"},
-				Home:     homePath,
-				Terminal: func(ctx context.Context) (*nko.Terminal, error) { return openVirtioPort(ctx, port) },
+				Home: homePath,
+				Terminal: func(ctx context.Context) (*nko.Terminal, error) {
+					if err := b.awaitVerdict(ctx, patience); err != nil {
+						return nil, err
+					}
+					return openVirtioPort(ctx, port)
+				},
 			},
 			Expected: true, // the other end hangs up
 			Grace:    2 * time.Second,
@@ -60,6 +77,19 @@ func StartConsoles(supervisor *nko.Supervisor) error {
 		failed = append(failed, err)
 	}
 	return errors.Join(failed...)
+}
+
+// awaitVerdict waits until the box has been judged, at most until then.
+func (b *Box) awaitVerdict(ctx context.Context, until time.Time) error {
+	timer := time.NewTimer(time.Until(until))
+	defer timer.Stop()
+	select {
+	case <-b.Judged():
+	case <-timer.C:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
 }
 
 // ttyPresent says whether there is hardware behind a terminal device: the 8250

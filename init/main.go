@@ -18,10 +18,6 @@ import (
 	"github.com/entroos/entroos/nko"
 )
 
-// consolePatience is how long the consoles wait for the box's first verdict on
-// its health, so that it stands above their first prompt.
-const consolePatience = 10 * time.Second
-
 func main() {
 	if os.Getpid() != 1 {
 		fmt.Fprintln(os.Stderr, "init: this is the first process of an EntroOS box, and runs as nothing else")
@@ -87,6 +83,7 @@ func start(box *appliance.Box, tree nko.CgroupTree) {
 	} else {
 		box.Problem(tree.Init(memory))
 	}
+	box.Problem(box.StartConsoles())
 	// The network takes longest, and needs no disk.
 	box.Problem(box.StartNetwork())
 
@@ -112,11 +109,6 @@ func start(box *appliance.Box, tree nko.CgroupTree) {
 
 	_, err = box.Supervisor.Add(nko.ServiceSpec{Name: "health", Run: box.Judge})
 	box.Problem(err)
-	select {
-	case <-box.Judged():
-	case <-time.After(consolePatience):
-	}
-	box.Problem(appliance.StartConsoles(box.Supervisor))
 	if box.Workloads != nil {
 		nko.Go("resume containers", func() { box.Workloads.Resume(ctx) })
 	}

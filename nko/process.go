@@ -158,14 +158,14 @@ func (s *Service) Signal(sig unix.Signal) error {
 func (s *Service) command(ctx context.Context) (cmd *exec.Cmd, cleanup func(), err error) {
 	p := s.spec.Process
 	var files []*os.File
-	cleanup = func() {
+	closeAll := func() {
 		for _, f := range files {
 			_ = f.Close() // nothing was written through it by us
 		}
 	}
 	defer func() {
 		if err != nil {
-			cleanup()
+			closeAll()
 		}
 	}()
 
@@ -175,11 +175,6 @@ func (s *Service) command(ctx context.Context) (cmd *exec.Cmd, cleanup func(), e
 		Dir:         p.Dir,
 		SysProcAttr: &syscall.SysProcAttr{Setpgid: true},
 	}
-	home := s.home()
-	if cmd.Dir == "" {
-		cmd.Dir = home
-	}
-	cmd.Env = s.environment(home)
 	cmd.Stdout = s.log.Writer(false, s.seen)
 	cmd.Stderr = s.log.Writer(true, s.seen)
 	if p.Terminal != nil {
@@ -198,6 +193,11 @@ func (s *Service) command(ctx context.Context) (cmd *exec.Cmd, cleanup func(), e
 			cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 0}
 		}
 	}
+	home := s.home()
+	if cmd.Dir == "" {
+		cmd.Dir = home
+	}
+	cmd.Env = s.environment(home)
 	if s.tree.Root != "" {
 		path, err := s.tree.Service(s.spec.Name)
 		if err != nil {
@@ -214,7 +214,7 @@ func (s *Service) command(ctx context.Context) (cmd *exec.Cmd, cleanup func(), e
 		s.cgroup = path
 		s.mu.Unlock()
 	}
-	return cmd, cleanup, nil
+	return cmd, closeAll, nil
 }
 
 // home makes the program's own folder. Without one (a full or a read-only
