@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"go.etcd.io/bbolt"
 	"go.uber.org/goleak"
 
 	"github.com/entroos/entroos/ledger"
@@ -251,28 +252,116 @@ func TestSubmitMany(t *testing.T) {
 	}
 }
 
-// While no block can come, a submission is pending at its deadline, and
-// answered before it.
+// While no block can be written, a submission is pending when its deadline is
+// near, whether it waits for the block or cannot even get into the mempool.
 func TestPending(t *testing.T) {
 	writer := newTestNode(1)
 	n := openNode(t, testConfig(t.TempDir(), writer.id()))
 	mustCommit(t, n, writer.next(t))
+	mustProve(t, n, "#1")
+	release, held := make(chan struct{}), make(chan struct{})
+	var stuck sync.WaitGroup
+	stuck.Go(func() {
+		err := n.file.Update(func(*bbolt.Tx) error {
+			close(held)
+			<-release
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	<-held
 	raw := writer.next(t)
-	n.offering.Lock() // nothing gets into the mempool
-	released := make(chan struct{})
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer cancel()
-	go func() {
-		defer close(released)
-		<-ctx.Done()
-		n.offering.Unlock()
-	}()
-	s, err := n.Submit(ctx, raw)
-	if err != nil || s.Outcome == ledger.Refused {
-		t.Fatalf("got %+v, %v", s, err)
+	for _, locked := range []bool{false, true} {
+		if locked {
+			n.offering.Lock()
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		s, err := n.Submit(ctx, raw)
+		if err != nil || s.Outcome != ledger.Pending || ctx.Err() != nil {
+			t.Errorf("got %+v, %v, %v", s, err, ctx.Err())
+		}
+		cancel()
+		if locked {
+			n.offering.Unlock()
+		}
 	}
-	<-released
+	close(release)
+	stuck.Wait()
 	mustCommit(t, n, raw)
+}
+
+// When the file fails, consensus stops, says so, and nothing is acknowledged.
+func TestFailure(t *testing.T) {
+	writer := newTestNode(1)
+	n := openNode(t, testConfig(t.TempDir(), writer.id()))
+	mustCommit(t, n, writer.next(t))
+	mustProve(t, n, "#1")
+	if err := n.file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	raw := writer.next(t)
+	if s, err := n.Submit(ctx, raw); err == nil {
+		t.Errorf("got %+v", s)
+	}
+	if _, err := n.offer(ctx, raw); err != nil { // past the store, into a block
+		t.Fatal(err)
+	}
+	select {
+	case <-n.Done():
+	case <-ctx.Done():
+		t.Error("consensus goes on")
+	}
+	if _, err := n.Status(); !errors.Is(err, errStore) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestWALSweep(t *testing.T) {
+	dir := t.TempDir()
+	head := filepath.Join(dir, "wal")
+	left := func() string {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, e := range entries {
+			names = append(names, e.Name())
+		}
+		return strings.Join(names, " ")
+	}
+	touch := func(names ...string) {
+		for _, name := range names {
+			if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	w := newWALSweeper(head, slog.New(slog.DiscardHandler))
+	touch("wal", "wal.000", "wal.001", "wal.CORRUPTED", "wal.notes")
+	for _, step := range []struct {
+		height int64
+		left   string
+	}{
+		{10, "wal wal.000 wal.001 wal.CORRUPTED wal.notes"},
+		{11, "wal wal.000 wal.001 wal.CORRUPTED wal.notes"},
+		{12, "wal wal.notes"},
+	} {
+		w.sweep(step.height)
+		if got := left(); got != step.left {
+			t.Errorf("at height %d: %s, want %s", step.height, got, step.left)
+		}
+	}
+	touch("wal.002")
+	w.sweep(12)
+	w.sweep(13)
+	if got := left(); got != "wal wal.002 wal.notes" {
+		t.Errorf("got %s", got)
+	}
 }
 
 func TestFind(t *testing.T) {

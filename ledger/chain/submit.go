@@ -44,9 +44,22 @@ func (n *Node) Submit(ctx context.Context, raw []byte) (ledger.Submission, error
 	if ok {
 		return ledger.Submission{Outcome: ledger.Committed, Height: height}, nil
 	}
-	refused, err := n.offer(ctx, raw)
-	if err != nil || refused != nil {
-		return ledger.Submission{Outcome: ledger.Refused, Reason: refused.text()}, err
+	// The mempool does not know deadlines: it is closed while a block commits.
+	offered := make(chan offer, 1)
+	go func() {
+		refused, err := n.offer(ctx, raw)
+		offered <- offer{refused, err}
+	}()
+	select {
+	case o := <-offered:
+		if o.err != nil {
+			return ledger.Submission{}, o.err
+		}
+		if o.refused != nil {
+			return ledger.Submission{Outcome: ledger.Refused, Reason: o.refused.reason}, nil
+		}
+	case <-ctx.Done():
+		return ledger.Submission{Outcome: ledger.Pending}, nil
 	}
 	select {
 	case a := <-answer:
@@ -63,11 +76,10 @@ func (n *Node) Submit(ctx context.Context, raw []byte) (ledger.Submission, error
 
 var errStopped = errors.New("ledger: stopped")
 
-func (r *refusal) text() string {
-	if r == nil {
-		return ""
-	}
-	return r.reason
+// offer is what became of putting a receipt in the mempool.
+type offer struct {
+	refused *refusal
+	err     error
 }
 
 // offer puts the receipt in the mempool, and returns nil once it is there (or

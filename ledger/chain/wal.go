@@ -1,10 +1,12 @@
 package chain
 
 import (
+	"cmp"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"time"
 )
 
@@ -41,13 +43,17 @@ func (w *walSweeper) run(quit <-chan struct{}, height func() int64) {
 	}
 }
 
-// sweep drops what is not needed at a height.
+// sweep drops what is not needed at a height: the oldest first, since CometBFT
+// wants the numbers of those left to be consecutive.
 func (w *walSweeper) sweep(height int64) {
 	names, err := filepath.Glob(w.head + ".*")
 	if err != nil {
 		w.logger.Error("cannot list the write-ahead log", "err", err)
 		return
 	}
+	slices.SortFunc(names, func(a, b string) int {
+		return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b))
+	})
 	for _, name := range names {
 		if !rotatedFile.MatchString(name) {
 			continue
@@ -62,7 +68,7 @@ func (w *walSweeper) sweep(height int64) {
 		}
 		if err := os.Remove(name); err != nil {
 			w.logger.Error("cannot drop a rotated write-ahead log", "err", err)
-			continue
+			return
 		}
 		delete(w.seen, name)
 	}
