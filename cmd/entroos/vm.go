@@ -3,6 +3,8 @@
 package main
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,8 +20,12 @@ import (
 	"github.com/entroos/entroos/qemu"
 )
 
-// vmOffTime is how long a box may take to stop everything and switch off.
-const vmOffTime = time.Minute
+// How long a box may take to stop everything and switch off, after a reboot if
+// need be, and how long it is waited for when it seems to have refused.
+const (
+	vmOffTime     = 3 * time.Minute
+	vmRefusedTime = 20 * time.Second
+)
 
 // vmFlags are the flags of `entroos vm`.
 type vmFlags struct {
@@ -160,22 +166,24 @@ func (env *environment) vmExec(ctx context.Context, cfg qemu.Config, line string
 }
 
 // powerOffVM switches the box off in order. The command before may have been
-// what switches it off.
+// what switches it off, or a reboot.
 func powerOffVM(ctx context.Context, vm *qemu.VM) error {
 	ctx, cancel := context.WithTimeout(ctx, vmOffTime)
 	defer cancel()
 	_, stderr, status, err := vm.Command(ctx, "poweroff")
-	for errors.Is(err, qemu.ErrConsoleRestarted) { // the command was a reboot
+	for errors.Is(err, qemu.ErrConsoleRestarted) {
 		_, stderr, status, err = vm.Command(ctx, "poweroff")
 	}
 	if err == nil && status != 0 {
-		return fmt.Errorf("powering off: %s", stderr)
+		err = fmt.Errorf("the box refused: %s", bytes.TrimSpace(stderr))
 	}
-	if err != nil && vm.Running() {
-		return fmt.Errorf("powering off: %w", err)
+	if err != nil { // its answer may have been lost in its end
+		short, cancel := context.WithTimeout(ctx, vmRefusedTime)
+		defer cancel()
+		ctx = short
 	}
-	if err := vm.Wait(ctx); err != nil {
-		return fmt.Errorf("powering off: %w", err)
+	if waitErr := vm.Wait(ctx); waitErr != nil {
+		return fmt.Errorf("powering off: %w", cmp.Or(err, waitErr))
 	}
 	return nil
 }
