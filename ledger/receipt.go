@@ -312,5 +312,7 @@ type fixedField struct {
 	bytes  []byte
 }
 
-var _ = [1]struct{}{}[ReceiptSize-(offSignature+ed25519.SignatureSize)] // the offsets add up
-var _ = [1]struct{}{}[sha256.Size-32]
+var (
+	_ = [1]struct{}{}[ReceiptSize-(offSignature+ed25519.SignatureSize)] // the offsets add up
+	_ = [1]struct{}{}[sha256.Size-32]
+)

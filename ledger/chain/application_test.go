@@ -152,8 +152,10 @@ func TestRefusals(t *testing.T) {
 		"bad signature":   {flipped(ledger.ReceiptSize - 1), codeBadSignature, "signature"},
 		"bad digest":      {flipped(400), codeBadSignature, "digests"},
 		"identical":       {first, codeDuplicate, "already"},
-		"other bytes under the same number": {other(func(r *ledger.Receipt) { r.Sequence, r.Previous = 1, [32]byte{} }), codeConflict,
-			"another receipt of this node stands under number 1"},
+		"other bytes under the same number": {
+			other(func(r *ledger.Receipt) { r.Sequence, r.Previous = 1, [32]byte{} }), codeConflict,
+			"another receipt of this node stands under number 1",
+		},
 		"gap":            {third, codeGap, "gap: receipt 3 of this node, but the next is 2"},
 		"wrong previous": {other(func(r *ledger.Receipt) { r.Previous[0] ^= 1 }), codeWrongPrevious, "names"},
 	} {
