@@ -23,11 +23,15 @@ type attachment struct {
 	stdin, tty bool
 	inputs     chan *entroosv1.ProcessInput
 	stop       chan struct{} // closed when the process has ended
-	left       chan struct{} // closed when the operator gives up waiting
+	left       chan struct{} // closed when the operator lets go of the process
+	leaving    sync.Once
 }
 
-// errLeft: the operator interrupted three times, so the process is left alone.
+// errLeft: the operator let go of the process, which goes on.
 var errLeft = errors.New("the process is left running")
+
+// leave lets go of the process.
+func (a *attachment) leave() { a.leaving.Do(func() { close(a.left) }) }
 
 // leaveAfter is the number of interrupts after which the client lets go of a
 // process that ignores them; docker's is the same.
@@ -130,10 +134,18 @@ func (a *attachment) put(in *entroosv1.ProcessInput) bool {
 
 func (a *attachment) copyStdin(input io.Reader) {
 	buf := make([]byte, 32<<10)
+	var keys detachKeys
 	for {
 		n, err := input.Read(buf)
-		if n > 0 {
-			data := append([]byte(nil), buf[:n]...)
+		data := append([]byte(nil), buf[:n]...)
+		if a.tty {
+			var detach bool
+			if data, detach = keys.filter(data); detach {
+				a.leave()
+				return
+			}
+		}
+		if len(data) > 0 {
 			if !a.put(&entroosv1.ProcessInput{Input: &entroosv1.ProcessInput_Stdin{Stdin: data}}) {
 				return
 			}
@@ -151,6 +163,30 @@ func (a *attachment) copyStdin(input io.Reader) {
 	}
 }
 
+// detachKeys watches for docker's Ctrl-P Ctrl-Q, by which the operator of a
+// terminal lets go of the process in it.
+type detachKeys struct{ held bool } // a Ctrl-P, until it is known what follows
+
+func (k *detachKeys) filter(data []byte) (rest []byte, detach bool) {
+	for _, b := range data {
+		if k.held {
+			if b == ctrlQ {
+				return rest, true
+			}
+			rest = append(rest, ctrlP)
+		}
+		if k.held = b == ctrlP; !k.held {
+			rest = append(rest, b)
+		}
+	}
+	return rest, false
+}
+
+const (
+	ctrlP = 'P' - '@'
+	ctrlQ = 'Q' - '@'
+)
+
 // onSignal passes this process's signals to the container's.
 func (a *attachment) onSignal() func(os.Signal) {
 	var mu sync.Mutex
@@ -164,7 +200,7 @@ func (a *attachment) onSignal() func(os.Signal) {
 		defer mu.Unlock()
 		if number == syscall.SIGINT {
 			if interrupts++; interrupts == leaveAfter {
-				close(a.left)
+				a.leave()
 			}
 		}
 		go a.put(&entroosv1.ProcessInput{Input: &entroosv1.ProcessInput_Signal{Signal: int32(number)}})

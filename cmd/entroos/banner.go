@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -21,7 +22,11 @@ const (
 )
 
 // greet prints the banner: what the box is, where it is reached, what to type.
+// Ctrl-C ends the wait for a box that is still starting.
 func (c *console) greet(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer c.env.interrupts.handle(func(os.Signal) { cancel() })()
 	status, err := c.startedStatus(ctx)
 	out := &strings.Builder{}
 	out.WriteString("\n")

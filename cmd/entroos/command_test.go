@@ -410,6 +410,31 @@ func TestInterruptCancelsACommand(t *testing.T) {
 	}
 }
 
+func TestDetachKeys(t *testing.T) {
+	for _, test := range []struct {
+		reads  []string
+		rest   string
+		detach bool
+	}{
+		{[]string{"abc"}, "abc", false},
+		{[]string{"a\x10\x11b"}, "a", true},
+		{[]string{"a\x10", "\x11"}, "a", true},
+		{[]string{"\x10\x10", "b\x11"}, "\x10\x10b\x11", false},
+		{[]string{"\x10\x10\x11"}, "\x10", true},
+	} {
+		var keys detachKeys
+		var rest []byte
+		detached := false
+		for _, read := range test.reads {
+			part, detach := keys.filter([]byte(read))
+			rest, detached = append(rest, part...), detached || detach
+		}
+		if string(rest) != test.rest || detached != test.detach {
+			t.Errorf("%q: %q, %v", test.reads, rest, detached)
+		}
+	}
+}
+
 func waitFor(t *testing.T, met func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(10 * time.Second)

@@ -73,6 +73,8 @@ func (c *console) run(ctx context.Context) error {
 	}
 	defer c.editor.Close()
 	defer c.endOnSignal()()
+	// Between commands an interrupt has nothing to cancel.
+	defer c.env.interrupts.handle(func(os.Signal) {})()
 	c.greet(ctx)
 	for {
 		line, err := c.editor.Prompt(prompt)

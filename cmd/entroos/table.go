@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -25,8 +26,18 @@ func (t *table) row(cells ...string) { t.rows = append(t.rows, cells) }
 
 // printTable prints the table.
 func (env *environment) printTable(t *table) error {
-	var out bytes.Buffer
-	w := tabwriter.NewWriter(&out, 0, 8, 2, ' ', 0)
+	columns := 0
+	if t.list {
+		columns = env.columns()
+	}
+	return writeTable(env.stdout, t, columns)
+}
+
+// writeTable writes the table in lines of at most that many columns; 0 is no
+// bound.
+func writeTable(out io.Writer, t *table, columns int) error {
+	var text bytes.Buffer
+	w := tabwriter.NewWriter(&text, 0, 8, 2, ' ', 0)
 	for _, row := range t.rows {
 		cells := make([]string, len(row))
 		for i, cell := range row {
@@ -37,13 +48,9 @@ func (env *environment) printTable(t *table) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	columns := 0
-	if t.list {
-		columns = env.columns()
-	}
-	for line := range strings.Lines(out.String()) {
+	for line := range strings.Lines(text.String()) {
 		line = clip(strings.TrimRight(line, " \n"), columns)
-		if _, err := fmt.Fprintln(env.stdout, line); err != nil {
+		if _, err := fmt.Fprintln(out, line); err != nil {
 			return err
 		}
 	}

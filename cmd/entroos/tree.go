@@ -62,6 +62,7 @@ func newRoot(env *environment) *cobra.Command {
 	}
 	if env.console {
 		root.AddCommand(newExitCommand())
+		shortenHelp(root)
 	} else {
 		root.AddCommand(newConsoleCommand(env))
 	}

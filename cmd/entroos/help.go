@@ -1,0 +1,36 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// shortenHelp makes a console's `help` fit its 24 lines: one for each command,
+// beside its group.
+func shortenHelp(root *cobra.Command) {
+	long := root.HelpFunc()
+	root.SetHelpFunc(func(c *cobra.Command, args []string) {
+		if c != root {
+			long(c, args)
+			return
+		}
+		t := &table{list: true}
+		for _, group := range root.Groups() {
+			title := strings.TrimSuffix(group.Title, ":")
+			for _, sub := range root.Commands() {
+				if sub.GroupID == group.ID && sub.IsAvailableCommand() {
+					t.row(title, sub.Name(), sub.Short)
+					title = ""
+				}
+			}
+		}
+		var text strings.Builder
+		if err := writeTable(&text, t, 0); err != nil {
+			c.PrintErrln("entroos:", err)
+			return
+		}
+		fmt.Fprintf(c.OutOrStdout(), "%s\n`help COMMAND` tells more; most commands take --json.\n", &text)
+	})
+}
