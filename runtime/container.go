@@ -177,7 +177,7 @@ func (c *Container) mount(layers oci.Layers) error {
 func (c *Container) createProcess(ctx context.Context, attached IO) error {
 	r := c.runtime
 	command := r.runc(c.bundle)
-	opts := &runc.CreateOpts{IO: c.stdio.pipes, PidFile: c.bundle.pidFile(), NoNewKeyring: true}
+	opts := &runc.CreateOpts{IO: c.stdio.pipes, PidFile: c.bundle.pidFile()}
 	if c.stdio.socket != nil {
 		opts.ConsoleSocket = c.stdio.socket
 	}

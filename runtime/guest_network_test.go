@@ -195,6 +195,53 @@ func TestPublishedPort(t *testing.T) {
 	}
 }
 
+// TestPublishedDatagrams has one client, always from the same port, while
+// containers come and go.
+func TestPublishedDatagrams(t *testing.T) {
+	b := newBox(t)
+	p := newPeer(t)
+	var client net.Conn
+	p.in(t, func() (err error) {
+		client, err = net.Dial("udp4", boxAddress+":5353")
+		return err
+	})
+	defer client.Close()
+	answer := func() string {
+		buffer := make([]byte, 100)
+		for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+			if _, err := client.Write([]byte("question")); err != nil {
+				continue // a refusal of the one before
+			}
+			if err := client.SetReadDeadline(time.Now().Add(200 * time.Millisecond)); err != nil {
+				t.Fatal(err)
+			}
+			if n, err := client.Read(buffer); err == nil {
+				return string(buffer[:n])
+			}
+		}
+		return ""
+	}
+	if _, err := client.Write([]byte("nobody is there")); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"first", "second"} {
+		out := newLines()
+		s := spec("serve-udp", ":53", text)
+		s.Ports = []*entroosv1.PortMapping{{HostPort: 5353, ContainerPort: 53, Protocol: "udp"}}
+		c := b.start(s, runtime.IO{Stdout: out})
+		out.expect(t, "serving")
+		if got := answer(); got != text+" question" {
+			t.Errorf("the %s container answers %q", text, got)
+		}
+		if err := c.Stop(t.Context(), time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestOutbound(t *testing.T) {
 	b := newBox(t)
 	p := newPeer(t)

@@ -7,6 +7,9 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // Port is a container's port published on the box.
@@ -59,7 +62,7 @@ func (n *Network) Publish(id string, slot int, ports []Port) (err error) {
 		delete(n.published, id)
 		return err
 	}
-	return nil
+	return p.forgetFlows()
 }
 
 // Withdraw takes back what Publish did for the container.
@@ -71,7 +74,27 @@ func (n *Network) Withdraw(id string) error {
 		return nil
 	}
 	delete(n.published, id)
-	return errors.Join(n.writeTable(), p.close())
+	return errors.Join(n.writeTable(), p.forgetFlows(), p.close())
+}
+
+// forgetFlows has the kernel forget who talked to the UDP ports. It decides
+// only at a flow's first packet where it goes, and a flow lasts as long as
+// packets come.
+func (p *publication) forgetFlows() error {
+	for _, port := range p.ports {
+		if port.Protocol != "udp" {
+			continue
+		}
+		filter := &netlink.ConntrackFilter{}
+		err := errors.Join(filter.AddProtocol(unix.IPPROTO_UDP), filter.AddPort(netlink.ConntrackOrigDstPort, port.HostPort))
+		if err == nil {
+			_, err = netlink.ConntrackDeleteFilters(netlink.ConntrackTable, netlink.InetFamily(unix.AF_INET), filter)
+		}
+		if err != nil {
+			return fmt.Errorf("forget flows to port %d/udp: %w", port.HostPort, err)
+		}
+	}
+	return nil
 }
 
 func (p *publication) close() error {

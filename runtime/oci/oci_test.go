@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -24,6 +25,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/klauspost/compress/zstd"
 	"go.etcd.io/bbolt"
+	"golang.org/x/sys/unix"
 
 	"github.com/entroos/entroos/runtime/oci"
 )
@@ -609,6 +611,56 @@ func TestNotAnArchive(t *testing.T) {
 			t.Log(err)
 			nothingLeft(t, s, dir)
 		})
+	}
+}
+
+// TestBombs has little space on the disk, and archives that would fill it.
+func TestBombs(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("mounting takes root")
+	}
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=160m"); err != nil {
+		t.Skip("mounting: ", err)
+	}
+	defer func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	}()
+	db, err := bbolt.Open(filepath.Join(dir, "db"), 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	s, err := oci.Open(filepath.Join(dir, "images"), db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	zeros := strings.Repeat("\x00", 256<<20)
+	bomb := imageOf(t, layerOf(t, file("zeros", zeros)))
+	many := make([]entry, 0, 8)
+	for i := range 8 {
+		many = append(many, file(fmt.Sprint("zeros", i), zeros[:24<<20]))
+	}
+	behindEnd := append(tarOf(t, file("a", "x")), zeros...)
+	small := archiveOf(t, imageOf(t, layerOf(t, file("a", "x"))), "small")
+	for what, archive := range map[string][]byte{
+		"a layer of zeros":       archiveOf(t, bomb, "x"),
+		"many files of zeros":    archiveOf(t, imageOf(t, layerOf(t, many...)), "x"),
+		"zeros behind the tar":   archiveOf(t, imageOf(t, layerFrom(t, behindEnd)), "x"),
+		"an archive in an onion": gzipped(t, append(archiveOf(t, bomb, "x"), zeros...)),
+	} {
+		t.Run(what, func(t *testing.T) {
+			_, err := s.Import(t.Context(), bytes.NewReader(archive), "")
+			if !errors.Is(err, oci.ErrNoSpace) {
+				t.Errorf("%v", err)
+			}
+			nothingLeft(t, s, filepath.Join(dir, "images"))
+		})
+	}
+	if _, err := s.Import(t.Context(), bytes.NewReader(small), ""); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -26,7 +26,7 @@ func main() {
 	command, ok := map[string]func([]string){
 		"hello": hello, "exit": exit, "status": status, "cat": cat, "write": write, "stat": stat, "eat": eat,
 		"wait": wait, "ignore": ignore, "serve": serve, "dial": dial, "ids": ids, "spin": spin, "flood": flood,
-		"env": env, "tty": tty, "copy": copyInput, "ticks": ticks, "listen": listenOnly, "reopen": reopen,
+		"env": env, "tty": tty, "copy": copyInput, "ticks": ticks, "listen": listenOnly, "reopen": reopen, "serve-udp": serveUDP,
 	}[os.Args[1]]
 	if !ok {
 		fail("no such command: %s", os.Args[1])
@@ -132,6 +132,20 @@ func serve(args []string) {
 		check(err)
 		fmt.Fprintf(c, "%s %s\n", args[1], c.RemoteAddr())
 		c.Close()
+	}
+}
+
+// serveUDP answers each datagram with a text and the datagram.
+func serveUDP(args []string) {
+	c, err := net.ListenPacket("udp4", args[0])
+	check(err)
+	fmt.Println("serving")
+	buffer := make([]byte, 1500)
+	for {
+		n, from, err := c.ReadFrom(buffer)
+		check(err)
+		_, err = c.WriteTo(append([]byte(args[1]+" "), buffer[:n]...), from)
+		check(err)
 	}
 }
 
