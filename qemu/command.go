@@ -209,6 +209,22 @@ func (p *commandPort) ended() error {
 	return fmt.Errorf("the command port has ended: %w", p.err)
 }
 
+// Greeted waits until the box takes commands.
+func (vm *VM) Greeted(ctx context.Context) error {
+	r, err := vm.current()
+	if err != nil {
+		return err
+	}
+	select {
+	case <-r.command.greeted:
+		return nil
+	case <-r.command.done:
+		return r.command.ended()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // Command runs one command of the entroos tree on the box, waiting until the
 // box is far enough to take it, and returns its output and exit status. An
 // error means that the status is not known.

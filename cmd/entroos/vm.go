@@ -123,12 +123,24 @@ func (env *environment) vmConsole(ctx context.Context, cfg qemu.Config) (err err
 		return err
 	}
 	defer func() { err = errors.Join(err, vm.Close()) }()
-	fmt.Fprintf(env.stderr, "EntroOS boots (%s). Ctrl-A x quits, Ctrl-A h lists QEMU's other keys.\n", vm.Accel())
+	fmt.Fprintf(env.stderr, "EntroOS boots (%s). %s\n", vm.Accel(), vmKeys)
 	if err := vm.Start(ctx); err != nil {
 		return err
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		// The firmware has cleared the screen since, and the box's console is
+		// about to print its banner.
+		if vm.Greeted(ctx) == nil {
+			fmt.Fprintf(env.stderr, "%s\r\n", vmKeys)
+		}
+	}()
 	return vm.Wait(ctx)
 }
+
+// vmKeys tells the way out.
+const vmKeys = "Ctrl-A x quits, Ctrl-A h lists QEMU's other keys."
 
 // vmExec runs one command on a box of its own.
 func (env *environment) vmExec(ctx context.Context, cfg qemu.Config, line string, timeout time.Duration) (err error) {
