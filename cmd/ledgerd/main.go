@@ -93,10 +93,15 @@ func serve(ctx context.Context, n *chain.Node, socket string, logger *slog.Logge
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
+	// Submissions wait for their block; on the way out they are answered at
+	// once that they are pending.
+	requests, answer := context.WithCancel(context.Background())
+	defer answer()
 	server := &http.Server{
 		Handler: n.Handler(), Protocols: protocols,
-		HTTP2:    &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
-		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
+		BaseContext: func(net.Listener) context.Context { return requests },
+		HTTP2:       &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
+		ErrorLog:    slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
@@ -114,9 +119,10 @@ func serve(ctx context.Context, n *chain.Node, socket string, logger *slog.Logge
 	case err = <-failed:
 		err = fmt.Errorf("serve on %s: %w", socket, err)
 	}
+	answer()
 	grace, cancel := context.WithTimeout(context.Background(), shutdownGrace)
 	defer cancel()
-	if server.Shutdown(grace) != nil { // submissions still wait for a block
+	if server.Shutdown(grace) != nil {
 		err = errors.Join(err, server.Close())
 	}
 	return err

@@ -27,11 +27,20 @@ const testChain = "entroos-0123456789abcdef"
 
 var nodeKey = ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, ed25519.SeedSize))
 
+// traceEnv makes this binary trace a ledgerd, and says at which write to kill
+// it. tracerMain does so, where that can be done.
+const traceEnv = "LEDGERD_TEST_TRACE"
+
+var tracerMain func()
+
 // TestMain is ledgerd itself when a test starts this binary as one.
 func TestMain(m *testing.M) {
-	if os.Getenv("LEDGERD_TEST_MAIN") != "" {
+	switch {
+	case os.Getenv("LEDGERD_TEST_MAIN") != "":
 		main()
 		os.Exit(0)
+	case os.Getenv(traceEnv) != "":
+		tracerMain()
 	}
 	os.Exit(m.Run())
 }

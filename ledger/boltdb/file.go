@@ -26,7 +26,7 @@ import (
 var ErrDamaged = errors.New("boltdb: damaged file")
 
 // lockTimeout bounds the wait for another process that has the file open.
-const lockTimeout = 5 * time.Second
+const lockTimeout = 3 * time.Second
 
 // A File is one bbolt file that holds many stores. Its methods may be called
 // by many goroutines. A page that cannot be read (bbolt maps its file, so a
