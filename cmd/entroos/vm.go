@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -20,9 +21,10 @@ import (
 	"github.com/entroos/entroos/qemu"
 )
 
-// How long a box may take to stop everything and switch off, after a reboot if
-// need be, and how long it is waited for when it seems to have refused.
+// How long a box may take to come up, to stop everything and switch off, after a
+// reboot if need be, and how long it is waited for when it seems to have refused.
 const (
+	vmUpTime      = 5 * time.Minute
 	vmOffTime     = 3 * time.Minute
 	vmRefusedTime = 20 * time.Second
 )
@@ -164,6 +166,9 @@ func (env *environment) vmExec(ctx context.Context, cfg qemu.Config, line string
 	if err := vm.Start(ctx); err != nil {
 		return err
 	}
+	if err := awaitVerdict(ctx, vm); err != nil {
+		return err
+	}
 	status, err := vm.CommandTo(ctx, env.stdout, env.stderr, nil, args...)
 	if err != nil {
 		return err
@@ -175,6 +180,18 @@ func (env *environment) vmExec(ctx context.Context, cfg qemu.Config, line string
 		return &statusError{status, nil}
 	}
 	return nil
+}
+
+// verdict is what a box says of its health once it has come up.
+var verdict = regexp.MustCompile(`entroos: (ready in|degraded)`)
+
+// awaitVerdict waits until the box is up, be it degraded: a command is to see it
+// as its operators will.
+func awaitVerdict(ctx context.Context, vm *qemu.VM) error {
+	ctx, cancel := context.WithTimeout(ctx, vmUpTime)
+	defer cancel()
+	_, err := vm.Expect(ctx, verdict)
+	return err
 }
 
 // powerOffVM switches the box off in order. The command before may have been
