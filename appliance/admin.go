@@ -47,7 +47,7 @@ func apiError(err error) error {
 	}{
 		{connect.CodeNotFound, []error{nko.ErrNoContainer, oci.ErrNotFound}},
 		{connect.CodeAlreadyExists, []error{nko.ErrNameTaken}},
-		{connect.CodeInvalidArgument, []error{nko.ErrBadName, nko.ErrAmbiguous, runtime.ErrInvalid, oci.ErrAmbiguous}},
+		{connect.CodeInvalidArgument, []error{nko.ErrBadName, nko.ErrAmbiguous, nko.ErrRemoveRestart, runtime.ErrInvalid, oci.ErrAmbiguous}},
 		{connect.CodeFailedPrecondition, []error{nko.ErrRunning, nko.ErrNotRunning, runtime.ErrNotRunning, oci.ErrInUse}},
 		{connect.CodeUnavailable, []error{nko.ErrStopping}},
 		{connect.CodeResourceExhausted, []error{oci.ErrNoSpace, unix.ENOSPC, unix.EDQUOT}},

@@ -159,7 +159,7 @@ func (b *Box) StartRuntime(ctx context.Context) error {
 		return fmt.Errorf("containers cannot run: %w", err)
 	}
 	if err := workloads.Recover(ctx); err != nil {
-		return fmt.Errorf("containers cannot run: %w", err)
+		b.Problem(fmt.Errorf("containers of the last boot: %w", err))
 	}
 	b.Runtime, b.Workloads = engine, workloads
 	_, err = b.Supervisor.Add(nko.ServiceSpec{Name: "runtime", Run: engine.Serve})

@@ -146,22 +146,25 @@ func (r *Reaper) fork(c *Child) error {
 // copying, which may take longer: a grandchild may hold the pipe.
 func (c *Child) wait(r *Reaper) {
 	defer close(c.done)
-	var err error
-	c.state, err = c.cmd.Process.Wait()
-	c.at = time.Now()
-	r.mu.Lock()
-	delete(r.owned, c.pid)
-	r.mu.Unlock()
-	close(c.reaped)
-	if err != nil {
-		c.err = fmt.Errorf("wait for %s: %w", c.cmd.Path, err)
-	}
+	c.reap(r)
 	// os/exec copies to the end, closes its pipes, and then says that the
 	// process was already waited for, which is so.
 	if werr := c.cmd.Wait(); werr != nil && !errors.Is(werr, syscall.ECHILD) {
 		c.err = errors.Join(c.err, werr)
 	}
 	c.cmd.ProcessState = c.state
+}
+
+func (c *Child) reap(r *Reaper) {
+	defer close(c.reaped) // whatever happens: the reaper waits for it
+	state, err := c.cmd.Process.Wait()
+	c.state, c.at = state, time.Now()
+	if err != nil {
+		c.err = fmt.Errorf("wait for %s: %w", c.cmd.Path, err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.owned, c.pid)
 }
 
 // Start implements go-runc's ProcessMonitor.

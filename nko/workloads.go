@@ -28,6 +28,8 @@ var (
 	ErrNotRunning  = errors.New("the container is not running")
 	ErrStopping    = errors.New("the box is stopping")
 	ErrAmbiguous   = errors.New("more than one container has such an id")
+
+	ErrRemoveRestart = errors.New("a container is either removed at its end or restarted: --rm and --restart exclude each other")
 )
 
 var namePattern = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$`)
@@ -70,30 +72,34 @@ func NewWorkloads(store *Store, engine Engine, wake func(), logger *slog.Logger)
 	return w, nil
 }
 
-// Recover makes receipts of the executions that the box's last stop cut off.
-// It comes before anything runs; Resume follows.
+// Recover makes receipts of the executions that the box's last stop cut off,
+// and has the engine clear what they left. It comes before anything runs;
+// Resume follows. What it could not do is the error; the rest is done.
 func (w *Workloads) Recover(ctx context.Context) error {
+	var failed []error
 	if err := w.engine.Recover(ctx); err != nil {
-		return fmt.Errorf("clear what the last boot left: %w", err)
+		failed = append(failed, fmt.Errorf("clear what the last boot left: %w", err))
 	}
 	starts, err := w.store.Starts()
 	if err != nil {
-		return fmt.Errorf("start records: %w", err)
+		failed = append(failed, fmt.Errorf("start records: %w", err))
 	}
 	// In the order in which they had begun.
 	slices.SortFunc(starts, func(a, b StartRecord) int { return a.At.Compare(b.At) })
 	for _, start := range starts {
 		t, ok := w.tasks[start.Container]
 		if !ok {
-			return fmt.Errorf("the start record of container %s has no container", start.Container)
+			failed = append(failed, fmt.Errorf("the start record of container %s has no container", start.Container))
+			continue
 		}
 		end := &entroosv1.RunExited{ExitCode: exitUnknown, Error: "the box stopped before its end was seen"}
 		if err := t.write(start.interrupted(), end); err != nil {
-			return err
+			failed = append(failed, err)
+			continue
 		}
 		t.interrupted = true
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 // Resume starts again what is to be running after a boot: policy always,
@@ -139,6 +145,9 @@ func (w *Workloads) Run(ctx context.Context, spec *entroosv1.WorkloadSpec, io ru
 
 // create keeps a new container, which does not run yet.
 func (w *Workloads) create(spec *entroosv1.WorkloadSpec) (*task, error) {
+	if spec.GetRemove() && spec.GetRestart().GetMode() > entroosv1.RestartPolicy_MODE_NO {
+		return nil, ErrRemoveRestart
+	}
 	workload, err := w.engine.Resolve(spec)
 	if err != nil {
 		return nil, err
