@@ -6,6 +6,7 @@
 package chain
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -179,7 +180,7 @@ func (n *Node) start(validator *privval.FilePV) error {
 		cs.Wait()
 		close(n.done)
 	})
-	n.wait.Go(func() { n.wal.run(n.quit, n.blocks.Height) })
+	n.wait.Go(func() { n.wal.run(n.quit, n.app.notices.nextBlock, n.blocks.Height) })
 	return nil
 }
 
@@ -263,8 +264,41 @@ func (n *Node) Done() <-chan struct{} { return n.done }
 // Genesis returns the ledger's genesis.
 func (n *Node) Genesis() *proof.Genesis { return n.genesis }
 
-// Close stops the node. All that was committed is on disk in any case.
-func (n *Node) Close() error { return n.shutdown() }
+// settleTime bounds the wait of Close for a block under way.
+const settleTime = 2 * time.Second
+
+// Close stops the node. All that was committed is on disk in any case; a block
+// under way is waited for, so that the next start does not find half of it.
+func (n *Node) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), settleTime)
+	defer cancel()
+	for {
+		next := n.app.notices.nextBlock()
+		if n.idle() {
+			break
+		}
+		select {
+		case <-next:
+			continue
+		case <-ctx.Done():
+		case <-n.done:
+		}
+		break
+	}
+	return n.shutdown()
+}
+
+// idle tells whether no receipt waits for a block, nor a block for the one
+// that proves it.
+func (n *Node) idle() bool {
+	idle := true
+	err := n.store.view(func(v *view) error {
+		current, _, err := v.states()
+		idle = current != nil && (current.last.count == 0 || current.last.height < current.height)
+		return err
+	})
+	return err != nil || (idle && n.mempool.Size() == 0)
+}
 
 func (n *Node) shutdown() (err error) {
 	n.closed.Do(func() {

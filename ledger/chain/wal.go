@@ -7,15 +7,11 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"time"
 )
 
-// walSweep is how often rotated files of CometBFT's write-ahead log are
-// looked for. CometBFT rotates at 10 MB.
-const walSweep = 30 * time.Second
-
-// A walSweeper drops files of the write-ahead log that recovery does not
+// A walSweeper drops files of CometBFT's write-ahead log that recovery does not
 // read: it needs those since the end of the block before the current one.
+// CometBFT begins a new file at 10 MB, and would keep 1 GB of them.
 type walSweeper struct {
 	head   string
 	logger *slog.Logger
@@ -30,15 +26,15 @@ func newWALSweeper(head string, l *slog.Logger) *walSweeper {
 	return &walSweeper{head: head, logger: l, seen: make(map[string]int64)}
 }
 
-func (w *walSweeper) run(quit <-chan struct{}, height func() int64) {
-	ticker := time.NewTicker(walSweep)
-	defer ticker.Stop()
+// run sweeps after each block until quit is closed.
+func (w *walSweeper) run(quit <-chan struct{}, nextBlock func() <-chan struct{}, height func() int64) {
 	for {
+		block := nextBlock()
+		w.sweep(height())
 		select {
 		case <-quit:
 			return
-		case <-ticker.C:
-			w.sweep(height())
+		case <-block:
 		}
 	}
 }
