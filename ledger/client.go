@@ -82,6 +82,9 @@ type Submission struct {
 // or ctx's deadline is near; the last gives Pending. The identical receipt
 // again is Committed at the height of its block. An error says that the
 // ledger could not be asked: nothing is known of the receipt then.
+//
+// Many receipts may be offered at once, up to a thousand, and come in any
+// order: they share blocks, and one that follows another waits for it.
 func (c *Client) Submit(ctx context.Context, receipt []byte) (Submission, error) {
 	res, err := c.service.Submit(ctx, connect.NewRequest(&entroosv1.SubmitRequest{Receipt: receipt}))
 	if err != nil {

@@ -7,7 +7,6 @@ package ledger
 import (
 	"bytes"
 	"crypto/ed25519"
-	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/binary"
 	"errors"
