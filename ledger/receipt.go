@@ -311,7 +311,5 @@ type fixedField struct {
 	bytes  []byte
 }
 
-var (
-	_ = [1]struct{}{}[ReceiptSize-(offSignature+ed25519.SignatureSize)] // the offsets add up
-	_ = [1]struct{}{}[sha256.Size-32]
-)
+// The offsets add up to the size, or this does not compile.
+var _ = [1]struct{}{}[ReceiptSize-(offSignature+ed25519.SignatureSize)]
