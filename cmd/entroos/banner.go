@@ -27,6 +27,7 @@ func (c *console) greet(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer c.env.interrupts.handle(func(os.Signal) { cancel() })()
+	defer c.cook()()
 	status, err := c.startedStatus(ctx)
 	out := &strings.Builder{}
 	out.WriteString("\n")

@@ -81,8 +81,10 @@ func (c *console) run(ctx context.Context) error {
 		switch {
 		case errors.Is(err, liner.ErrPromptAborted): // Ctrl-C
 			continue
-		case errors.Is(err, io.EOF):
-			if c.env.terminal == nil || hungUp(c.env.terminal) {
+		case err != nil && c.env.terminal != nil && hungUp(c.env.terminal):
+			return nil
+		case errors.Is(err, io.EOF): // Ctrl-D, or the end of a file
+			if c.env.terminal == nil {
 				return nil
 			}
 			fmt.Fprintln(c.env.stdout)
@@ -117,6 +119,12 @@ func (c *console) openTerminal() error {
 		return fmt.Errorf("the console's terminal: %w", err)
 	}
 	c.editor = liner.NewLiner()
+	if c.env.terminal != nil {
+		// The editor does so only after it has printed the prompt.
+		if err := keysOnly(c.env.terminal); err != nil {
+			return err
+		}
+	}
 	if c.raw, err = liner.TerminalMode(); err != nil && c.env.terminal != nil {
 		return fmt.Errorf("the console's terminal: %w", err)
 	}
@@ -175,20 +183,31 @@ func (c *console) runLine(ctx context.Context, line string) (leave bool) {
 	c.editor.AppendHistory(line)
 	c.command.Lock()
 	defer c.command.Unlock()
-	if c.env.terminal != nil {
-		c.applyMode(c.cooked)
-		defer c.applyMode(c.raw)
-	}
+	defer c.cook()()
 	env := *c.env
-	env.execute(ctx, words)
+	status := env.execute(ctx, words)
 	c.output.freshLine()
+	if status == exitSignal+int(syscall.SIGINT) && c.env.terminal != nil {
+		// What was typed before Ctrl-C is not for the prompt.
+		if err := dropInput(c.env.terminal); err != nil && !hungUp(c.env.terminal) {
+			fmt.Fprintf(c.env.stderr, "entroos: the console's terminal: %v\n", err)
+		}
+	}
 	return false
 }
 
-func (c *console) applyMode(mode liner.ModeApplier) {
-	if err := mode.ApplyMode(); err != nil && !hungUp(c.env.terminal) {
-		fmt.Fprintf(c.env.stderr, "entroos: the console's terminal: %v\n", err)
+// cook sets the terminal for a command, until uncook sets it for editing.
+func (c *console) cook() (uncook func()) {
+	if c.env.terminal == nil {
+		return func() {}
 	}
+	apply := func(mode liner.ModeApplier) {
+		if err := mode.ApplyMode(); err != nil && !hungUp(c.env.terminal) {
+			fmt.Fprintf(c.env.stderr, "entroos: the console's terminal: %v\n", err)
+		}
+	}
+	apply(c.cooked)
+	return func() { apply(c.raw) }
 }
 
 // lineTracker is a writer that knows whether the cursor is at the beginning of

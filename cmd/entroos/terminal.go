@@ -29,6 +29,9 @@ func makeSane(tty *os.File) error {
 	t.Iflag |= unix.ICRNL | unix.IXON | unix.BRKINT
 	t.Oflag |= unix.OPOST | unix.ONLCR
 	t.Lflag |= unix.ISIG | unix.ICANON | unix.IEXTEN | unix.ECHO | unix.ECHOE | unix.ECHOK | unix.ECHOCTL | unix.ECHOKE
+	// At Ctrl-C the kernel signals first and then flushes the output: what a
+	// quick program prints in between, as our prompt, would be lost.
+	t.Lflag |= unix.NOFLSH
 	t.Cflag |= unix.CREAD
 	t.Cc[unix.VINTR], t.Cc[unix.VQUIT], t.Cc[unix.VEOF], t.Cc[unix.VERASE] = 'C'-'@', '\\'-'@', 'D'-'@', 0x7f
 	t.Cc[unix.VMIN], t.Cc[unix.VTIME] = 1, 0
@@ -93,6 +96,25 @@ func askSize(tty *os.File) (rows, columns uint16, ok bool) {
 		return 0, 0, false
 	}
 	return rows, columns, rows >= 10 && columns >= 20 && rows < 999 && columns < 999
+}
+
+// keysOnly makes Ctrl-C and its like keys that are read, not signals.
+func keysOnly(tty *os.File) error {
+	fd := int(tty.Fd())
+	t, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+	if err == nil {
+		t.Lflag &^= unix.ISIG
+		err = unix.IoctlSetTermios(fd, unix.TCSETS, t)
+	}
+	if err != nil {
+		return fmt.Errorf("the console's terminal: %w", err)
+	}
+	return nil
+}
+
+// dropInput forgets what was typed and not read.
+func dropInput(tty *os.File) error {
+	return os.NewSyscallError("tcflush", unix.IoctlSetInt(int(tty.Fd()), unix.TCFLSH, unix.TCIFLUSH))
 }
 
 // hungUp says whether a terminal is gone.
