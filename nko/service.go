@@ -44,7 +44,7 @@ var ErrWaiting = errors.New("waiting")
 
 const (
 	failingAfter    = 4                // failures in a row until "failing"
-	startTimeout    = time.Minute      // "starting" for so long is "failing"
+	startTimeout    = 3 * time.Minute  // "starting" for so long is "failing"
 	stableAfter     = 15 * time.Second // up for so long, failures are forgotten
 	probeTimeout    = 5 * time.Second
 	probeUnhealthy  = 500 * time.Millisecond // between probes until healthy
@@ -143,6 +143,9 @@ func (s *Service) Status() ServiceStatus {
 	}
 	if s.state == StateStarting && time.Since(s.started) > startTimeout {
 		st.State = StateFailing
+		if st.LastExit == "" {
+			st.LastExit = fmt.Sprintf("not up after %v", startTimeout)
+		}
 	}
 	if s.cgroup != "" {
 		// Without the memory controller there is nothing to say.
