@@ -147,7 +147,7 @@ func (b *Builder) Build(ctx context.Context) (Kernel, error) {
 	if err := b.keep(key, work, tree); err != nil {
 		return Kernel{}, err
 	}
-	progress.say("kernel built")
+	progress.say("built")
 	return b.kernel(key)
 }
 
