@@ -219,7 +219,7 @@ func TestProgressEstimate(t *testing.T) {
 	p := newProgress(&out)
 	p.compiling()
 	start := p.started
-	p.steps = expectedSteps / 4
+	p.steps = (expectedSteps + 3) / 4
 	p.show(start.Add(time.Minute))
 	p.steps = expectedSteps / 2
 	p.show(start.Add(2 * time.Minute))
