@@ -24,7 +24,7 @@ func Userland() []Program {
 	return []Program{
 		{Path: "/init", Package: "./init"},
 		{Path: "/bin/ledgerd", Package: "./cmd/ledgerd"},
-		{Path: "/bin/entroos", Package: "./cmd/entroos"},
+		{Path: "/bin/entroos", Package: "./cmd/entroos", Tags: "box"},
 		{Path: "/gokrazy/dhcp", Package: "github.com/gokrazy/gokrazy/cmd/dhcp"},
 		{Path: "/gokrazy/ntp", Package: "github.com/gokrazy/gokrazy/cmd/ntp"},
 		// With libseccomp, which runc needs to filter containers' system calls.

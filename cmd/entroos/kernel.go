@@ -1,3 +1,5 @@
+//go:build !box
+
 package main
 
 import (
