@@ -84,6 +84,7 @@ func start(box *appliance.Box, tree nko.CgroupTree) {
 		box.Problem(tree.Init(memory))
 	}
 	box.Problem(box.StartConsoles())
+	box.Problem(box.StartPowerButtons())
 	// The network takes longest, and needs no disk.
 	box.Problem(box.StartNetwork())
 
