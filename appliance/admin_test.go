@@ -419,8 +419,12 @@ func TestVsockPeers(t *testing.T) {
 		loopback bool
 		want     bool
 	}{
-		{vsock.Host, false, true}, {vsock.Local, false, false}, {vsock.Local, true, true},
-		{vsock.Hypervisor, true, false}, {3, true, false}, {unix.VMADDR_CID_ANY, true, false},
+		{vsock.Host, false, true},
+		{vsock.Local, false, false},
+		{vsock.Local, true, true},
+		{vsock.Hypervisor, true, false},
+		{3, true, false},
+		{unix.VMADDR_CID_ANY, true, false},
 	} {
 		l := &peerListener{loopback: tt.loopback}
 		if got := l.admits(tt.cid); got != tt.want {
