@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -82,16 +84,37 @@ func killAll(ctx context.Context) error {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		// The reaper waits for them; ESRCH is nobody left.
-		if err := unix.Kill(-1, 0); errors.Is(err, unix.ESRCH) {
-			return nil
+		// The reaper waits for them.
+		left, err := userProcesses()
+		if err != nil || left == 0 {
+			return err
 		}
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return fmt.Errorf("%d processes live on: %w", left, ctx.Err())
 		case <-tick.C:
 		}
 	}
+}
+
+// userProcesses counts the processes but this one and the kernel's. Only the
+// kernel's have no program: /proc/PID/exe leads nowhere.
+func userProcesses() (int, error) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return 0, err
+	}
+	count := 0
+	for _, entry := range entries {
+		pid, err := strconv.Atoi(entry.Name())
+		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		if _, err := os.Readlink(filepath.Join("/proc", entry.Name(), "exe")); err == nil {
+			count++
+		}
+	}
+	return count, nil
 }
 
 // releaseDisks unmounts the box's partitions. What is still in use becomes

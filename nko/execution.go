@@ -238,7 +238,8 @@ var unmeasured = ledger.Usage{
 
 func outcome(r runtime.Result) ledger.Outcome {
 	switch {
-	case r.OOMKilled && r.Signal != 0:
+	case r.OOMKilled && r.Signal == int(unix.SIGKILL):
+		// Another signal means that the kill for want of memory was survived.
 		return ledger.OutcomeOOMKilled
 	case r.Signal != 0:
 		return ledger.OutcomeSignaled
