@@ -295,7 +295,7 @@ func (w *Workload) resolveLimits(l *entroosv1.Limits) error {
 	case w.Limits.Pids > 1<<22:
 		return invalid("a limit of %d processes is too large", w.Limits.Pids)
 	case w.Limits.CPUMilli > 0 && w.Limits.CPUMilli < 10 || w.Limits.CPUMilli > 1_000_000:
-		return invalid("a CPU limit of %d thousandths of a core: 10 to 1000000 are possible", w.Limits.CPUMilli)
+		return invalid("a CPU limit of %g is no number of cores from 0.01 to 1000", float64(w.Limits.CPUMilli)/1000)
 	}
 	return nil
 }

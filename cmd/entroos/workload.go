@@ -113,8 +113,8 @@ func (w *workloadFlags) limits() (*entroosv1.Limits, error) {
 	if w.cpus != "" {
 		n, err := strconv.ParseFloat(w.cpus, 64)
 		milli := math.Round(n * 1000)
-		if err != nil || !(milli >= 1 && milli <= 1e6) {
-			return nil, fmt.Errorf("--cpus %q is no number of cores from 0.001 to 1000", w.cpus)
+		if err != nil || !(milli >= 10 && milli <= 1e6) {
+			return nil, fmt.Errorf("--cpus %q is no number of cores from 0.01 to 1000", w.cpus)
 		}
 		l.CpuMilli = uint64(milli)
 	}
