@@ -13,8 +13,8 @@ func Markdown(fragments []Fragment) string {
 
 EntroOS's kernel is Debian's linux-source-6.12 with tinyconfig and the options below, all built in. They lie in
 ` + "`kernel-config/fragments/`" + `, one file for each concern. ` + "`entroos kernel build`" + ` fails and names the option when one of
-them is not in the final configuration; ` + "`entroos kernel config`" + ` prints that configuration, and so does
-` + "`zcat /proc/config.gz`" + ` on the box. This file is printed by ` + "`entroos kernel docs`" + `.
+them is not in the final configuration; ` + "`entroos kernel config`" + ` prints that configuration, which is also
+` + "`/proc/config.gz`" + ` on the box. This file is printed by ` + "`entroos kernel docs`" + `.
 `)
 	for _, fragment := range fragments {
 		title := strings.ReplaceAll(fragment.Name, "-", " ")

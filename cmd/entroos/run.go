@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"syscall"
 
 	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
@@ -150,7 +151,7 @@ func exitedStatus(e *entroosv1.RunExited) error {
 			status = int(e.ExitCode)
 		}
 		return &statusError{status, errors.New(e.Error)}
-	case e.OomKilled && e.Signal != 0:
+	case e.OomKilled && e.Signal == int32(syscall.SIGKILL):
 		return &statusError{exitSignal + int(e.Signal), errors.New("the container ran out of memory and was killed")}
 	case e.Signal != 0:
 		return &statusError{exitSignal + int(e.Signal), nil}

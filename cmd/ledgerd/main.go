@@ -21,7 +21,7 @@ import (
 	"github.com/entroos/entroos/ledger/chain"
 )
 
-// exitConfig is sysexits.h's EX_CONFIG: starting again cannot help.
+// exitConfig is EX_CONFIG of sysexits.h: the home folder is not what the flags say.
 const exitConfig = 78
 
 // Memory is scarce on a small box, and there is little garbage: collect often.
