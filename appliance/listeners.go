@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"syscall"
 	"time"
 
 	"connectrpc.com/connect"
@@ -41,14 +42,14 @@ func ListenUnix(path string) (net.Listener, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	// Bound under a mask: there is no moment at which others could connect.
-	old := unix.Umask(0o177)
-	l, err := net.Listen("unix", path)
-	unix.Umask(old)
-	if err != nil {
-		return nil, err
-	}
-	return l, nil
+	// The socket's mode becomes the file's: there is no moment at which others
+	// could connect.
+	private := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		var merr error
+		err := c.Control(func(fd uintptr) { merr = unix.Fchmod(int(fd), 0o600) })
+		return errors.Join(err, merr)
+	}}
+	return private.Listen(context.Background(), "unix", path)
 }
 
 // ListenVsock listens on the admin port for the hypervisor, and, with loopback,

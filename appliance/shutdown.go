@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -31,7 +29,7 @@ func (b *Box) Shutdown(a Action, dog *Watchdog) error {
 		b.step("receipts", drainOutbox, dog, b.Outbox.Drained)
 	}
 	b.step("services", time.Minute, dog, func(context.Context) error { b.Supervisor.Stop(); return nil })
-	b.step("processes", 5*time.Second, dog, killAll)
+	b.step("processes", 5*time.Second, dog, b.killAll)
 	if b.Store != nil {
 		b.step("records", 10*time.Second, dog, func(context.Context) error { return b.Store.Close() })
 	}
@@ -77,44 +75,11 @@ func (b *Box) step(what string, most time.Duration, dog *Watchdog, f func(contex
 }
 
 // killAll ends every process but this one and the kernel's.
-func killAll(ctx context.Context) error {
+func (b *Box) killAll(ctx context.Context) error {
 	if err := unix.Kill(-1, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("kill all: %w", err)
 	}
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		// The reaper waits for them.
-		left, err := userProcesses()
-		if err != nil || left == 0 {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%d processes live on: %w", left, ctx.Err())
-		case <-tick.C:
-		}
-	}
-}
-
-// userProcesses counts the processes but this one and the kernel's. Only the
-// kernel's have no program: /proc/PID/exe leads nowhere.
-func userProcesses() (int, error) {
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		return 0, err
-	}
-	count := 0
-	for _, entry := range entries {
-		pid, err := strconv.Atoi(entry.Name())
-		if err != nil || pid == os.Getpid() {
-			continue
-		}
-		if _, err := os.Readlink(filepath.Join("/proc", entry.Name(), "exe")); err == nil {
-			count++
-		}
-	}
-	return count, nil
+	return b.Reaper.Childless(ctx)
 }
 
 // releaseDisks unmounts the box's partitions. What is still in use becomes

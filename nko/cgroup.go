@@ -45,9 +45,17 @@ func (t CgroupTree) Init(memoryTotal uint64) error {
 	}
 	// A box with less than twice the reserve shares what it has.
 	limit := max(int64(memoryTotal)-SystemReserve, int64(memoryTotal)/2)
-	path := filepath.Join(t.Root, "workloads", "memory.max")
-	if err := os.WriteFile(path, []byte(strconv.FormatInt(limit, 10)), 0o644); err != nil {
-		return fmt.Errorf("cgroup v2: %w", err)
+	for _, w := range []struct {
+		path  string
+		bytes int64
+	}{
+		{"workloads/memory.max", limit},
+		// Workloads' page cache does not push the services out either.
+		{"system/memory.low", int64(memoryTotal) - limit},
+	} {
+		if err := os.WriteFile(filepath.Join(t.Root, w.path), []byte(strconv.FormatInt(w.bytes, 10)), 0o644); err != nil {
+			return fmt.Errorf("cgroup v2: %w", err)
+		}
 	}
 	return nil
 }

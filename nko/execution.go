@@ -67,12 +67,14 @@ var emptyDigest = sha256.Sum256(nil)
 // whether the process ran.
 func (t *task) execute(ctx context.Context, e *Execution, io runtime.IO, started func(error)) (end *entroosv1.RunExited, ran bool) {
 	fail := func(err error) (*entroosv1.RunExited, bool) {
+		t.update(func(c *entroosv1.Container) {
+			c.State, c.Error = entroosv1.ContainerState_CONTAINER_STATE_EXITED, err.Error()
+		})
 		started(err)
 		return &entroosv1.RunExited{ExitCode: exitNotStarted, Error: err.Error()}, false
 	}
 	workload, err := t.all.engine.Resolve(t.spec())
 	if err != nil {
-		t.update(func(c *entroosv1.Container) { c.Error = err.Error() })
 		return fail(err)
 	}
 	start := StartRecord{

@@ -264,6 +264,25 @@ func (r *Reaper) Alive(ctx context.Context) error {
 	}
 }
 
+// Childless waits until the process has no children any more, or ctx ends.
+func (r *Reaper) Childless(ctx context.Context) error {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		switch _, err := peek(unix.P_ALL, 0); {
+		case errors.Is(err, unix.ECHILD):
+			return nil
+		case err != nil:
+			return fmt.Errorf("waitid: %w", err)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("children are left: %w", ctx.Err())
+		case <-tick.C:
+		}
+	}
+}
+
 // Serve reaps until ctx ends.
 func (r *Reaper) Serve(ctx context.Context) error {
 	sigchld := make(chan os.Signal, 1)

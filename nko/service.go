@@ -50,6 +50,7 @@ const (
 	probeUnhealthy  = 500 * time.Millisecond // between probes until healthy
 	probeWaiting    = 3 * time.Second        // while waiting
 	probeHealthy    = 15 * time.Second       // after
+	probeMisses     = 6                      // in a row until "failing"
 	expectedRespawn = 500 * time.Millisecond // back after an expected end
 )
 
@@ -95,7 +96,8 @@ type Service struct {
 	cgroup   string
 	started  time.Time
 	restarts uint32
-	failures int
+	failures int // lives that ended too soon, in a row
+	misses   int // probes without an answer, in a row
 	lastExit string
 	lifetime uint64        // counts lives
 	changed  chan struct{} // closed and replaced at each change of state
@@ -198,6 +200,7 @@ func (s *Service) begin() {
 	s.mu.Lock()
 	s.started = time.Now()
 	s.lifetime++
+	s.misses = 0
 	s.ready.Store(false)
 	failing := s.failures >= failingAfter
 	s.mu.Unlock()
@@ -301,7 +304,13 @@ func (s *Service) look(ctx context.Context) time.Duration {
 		return 0
 	}
 	s.mu.Lock()
-	state, failing := s.state, s.failures >= failingAfter
+	if err == nil || errors.Is(err, ErrWaiting) {
+		s.misses = 0
+	} else {
+		s.misses++
+	}
+	silent := s.state == StateRunning && s.misses >= probeMisses // a busy box is slow to answer
+	failing := s.failures >= failingAfter
 	if time.Since(s.started) >= stableAfter {
 		s.failures = 0
 	}
@@ -316,7 +325,7 @@ func (s *Service) look(ctx context.Context) time.Duration {
 	case errors.Is(err, ErrWaiting):
 		s.set(StateWaiting)
 		return probeWaiting
-	case state == StateRunning:
+	case silent:
 		s.logger.Warn("service does not answer", "service", s.spec.Name, "error", err)
 		s.mu.Lock()
 		s.lastExit = fmt.Sprintf("does not answer: %v", err)

@@ -105,23 +105,43 @@ func (w *Workloads) Recover(ctx context.Context) error {
 // unless-stopped if no operator has stopped it, on-failure if it was cut off. A
 // container that was to be removed at its end, and was cut off, is removed.
 func (w *Workloads) Resume(ctx context.Context) {
+	places := make(chan struct{}, resumeTogether)
 	for _, t := range w.list() {
-		if ctx.Err() != nil {
+		select {
+		case places <- struct{}{}:
+		case <-ctx.Done():
 			return
 		}
-		spec := t.get().GetSpec()
-		mode := spec.GetRestart().GetMode()
-		switch {
-		case mode == entroosv1.RestartPolicy_MODE_ALWAYS,
-			mode == entroosv1.RestartPolicy_MODE_UNLESS_STOPPED && !t.stopWanted,
-			mode == entroosv1.RestartPolicy_MODE_ON_FAILURE && t.interrupted:
-			if _, err := w.launch(t, runtime.IO{}, false); err != nil && !errors.Is(err, ErrRunning) {
-				w.logger.Error("container not started", "container", t.name(), "error", err)
-			}
-		case t.interrupted && spec.GetRemove():
-			if err := w.forget(ctx, t); err != nil {
-				w.logger.Error("container not removed", "container", t.name(), "error", err)
-			}
+		Go("resume "+t.id, func() {
+			defer func() { <-places }()
+			w.resume(ctx, t)
+		})
+	}
+	for range resumeTogether { // the last ones
+		select {
+		case places <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// resumeTogether is how many containers are started at a time after a boot.
+const resumeTogether = 4
+
+func (w *Workloads) resume(ctx context.Context, t *task) {
+	spec := t.get().GetSpec()
+	mode := spec.GetRestart().GetMode()
+	switch {
+	case mode == entroosv1.RestartPolicy_MODE_ALWAYS,
+		mode == entroosv1.RestartPolicy_MODE_UNLESS_STOPPED && !t.stopWanted,
+		mode == entroosv1.RestartPolicy_MODE_ON_FAILURE && t.interrupted:
+		if _, err := w.launch(t, runtime.IO{}, false); err != nil && !errors.Is(err, ErrRunning) {
+			w.logger.Error("container not started", "container", t.name(), "error", err)
+		}
+	case t.interrupted && spec.GetRemove():
+		if err := w.forget(ctx, t); err != nil {
+			w.logger.Error("container not removed", "container", t.name(), "error", err)
 		}
 	}
 }
