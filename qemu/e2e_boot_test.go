@@ -73,11 +73,26 @@ func TestBootFromUSBDisk(t *testing.T) {
 	t.Parallel()
 	b := boot(t, func(c *qemu.Config) { c.Disks[0].Interface = qemu.USB })
 	b.checkReady("/dev/sda4")
+
+	// Screen and keyboard are a console too.
+	ctx, cancel := context.WithTimeout(context.Background(), commandDeadline)
+	defer cancel()
+	for _, key := range append(strings.Split("poweroff", ""), "ret") {
+		err := b.vm.QMP(ctx, "human-monitor-command", map[string]string{"command-line": "sendkey " + key}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := b.vm.Wait(ctx); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestReboot(t *testing.T) {
 	t.Parallel()
 	b := boot(t, nil)
+	b.importFixture("busybox.tar")
+	b.run("run", "-d", "--name", "faithful", "--restart", "unless-stopped", "busybox", "sleep", "1000000")
 	before := b.status()
 	b.run("reboot")
 	ctx, cancel := context.WithTimeout(context.Background(), bootDeadline)
@@ -90,6 +105,14 @@ func TestReboot(t *testing.T) {
 		t.Errorf("the box came back as chain %s (%s), was %s (%s)", after.ChainID, after.GenesisHash, before.ChainID, before.GenesisHash)
 	}
 	b.checkReady("/dev/vda4")
+	// What ran was ended in order, has its receipt, and runs again.
+	if r := b.receipts(1)[0]; r.Outcome != "signaled" {
+		t.Errorf("the receipt of a container that the reboot ended says %+v", r)
+	}
+	b.until("the container to run again", func() (bool, string) {
+		out := b.run("ps")
+		return strings.Contains(out, "faithful"), out
+	})
 }
 
 // TestOwnDataBesideSecondDisk attaches another EntroOS disk, before and after

@@ -67,27 +67,27 @@ func TestReceiptVerifies(t *testing.T) {
 	}
 }
 
-// TestLedgerKilled kills ledgerd with -9 while jobs run: no receipt is lost,
-// none is there twice.
+// TestLedgerKilled kills ledgerd with -9 while jobs run, end and submit: no
+// receipt is lost, none is there twice.
 func TestLedgerKilled(t *testing.T) {
 	t.Parallel()
 	b := boot(t, nil)
 	b.importFixture("busybox.tar")
-	const jobs = 9
-	for i := range jobs {
-		if i%3 == 1 {
-			b.run("services", "kill", "ledgerd")
+	const rounds, jobs = 3, 4
+	for range rounds {
+		for i := range jobs {
+			b.run("run", "-d", "busybox", "sleep", fmt.Sprint(i))
 		}
-		b.run("run", "--rm", "busybox", "echo", fmt.Sprint(i))
+		b.run("services", "kill", "ledgerd")
 	}
-	all := b.receipts(jobs)
-	if len(all) != jobs {
-		t.Errorf("%d receipts for %d jobs", len(all), jobs)
+	all := b.receipts(rounds * jobs)
+	if len(all) != rounds*jobs {
+		t.Errorf("%d receipts for %d jobs", len(all), rounds*jobs)
 	}
 	b.checkUnbroken(all)
 	b.until("an empty outbox", func() (bool, string) {
 		s := b.status()
-		return s.Waiting == 0 && s.Committed == jobs, fmt.Sprintf("%+v", s)
+		return s.Waiting == 0 && s.Committed == rounds*jobs, fmt.Sprintf("%+v", s)
 	})
 }
 
@@ -128,5 +128,11 @@ func TestVMExec(t *testing.T) {
 	}
 	if text := strings.TrimSpace(string(out)); !strings.HasPrefix(text, "{") || !strings.HasSuffix(text, "}") || !strings.Contains(text, `"ready"`) {
 		t.Errorf("printed %q, want the status alone", out)
+	}
+
+	cmd = exec.CommandContext(ctx, built(t, "entroos"), "vm", "--image", built(t, "entroos.img"), "--exec", "run absent")
+	cmd.WaitDelay = time.Second
+	if out, err := cmd.Output(); cmd.ProcessState.ExitCode() != 125 {
+		t.Errorf("running an absent image: %v: %s", err, out)
 	}
 }
