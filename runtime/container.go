@@ -289,7 +289,8 @@ func (c *Container) wait(exits <-chan Exit) {
 			result.Err = errors.Join(result.Err, fmt.Errorf("read output: %w", o.readErr))
 		}
 		if o.logErr != nil {
-			c.runtime.logger.Error("output could not be logged", "container", c.id, "error", o.logErr)
+			c.runtime.logger.Error("output could not be logged", "container", c.id, "bytes", o.lost, "error", o.logErr)
+			result.Err = errors.Join(result.Err, fmt.Errorf("%d bytes of output are not in the log: %w", o.lost, o.logErr))
 		}
 	}
 	if c.stdio.stdin != nil && c.stdio.tty == nil {

@@ -25,7 +25,8 @@ type output struct {
 
 	reads   atomic.Uint64 // to see whether it goes on
 	readErr error
-	logErr  error // the first; from then on nothing is logged
+	logErr  error // the first
+	lost    int   // how many bytes were not logged
 	done    chan struct{}
 }
 
@@ -64,8 +65,15 @@ func (o *output) run() {
 
 func (o *output) take(data []byte) {
 	o.digest.Write(data)
-	if o.log != nil && o.logErr == nil {
-		o.logErr = o.log.Append(time.Now(), o.stream, data)
+	if o.log != nil {
+		if err := o.log.Append(time.Now(), o.stream, data); err != nil {
+			// What comes next may be logged again: disks fill up, and are
+			// cleared.
+			o.lost += len(data)
+			if o.logErr == nil {
+				o.logErr = err
+			}
+		}
 	}
 	if o.attached != nil {
 		o.attached.send(data)

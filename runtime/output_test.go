@@ -8,7 +8,9 @@ import (
 	"errors"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -100,5 +102,53 @@ func TestStreamHeldOpenIsGivenUp(t *testing.T) {
 	}
 	if client.String() != "all there is" || o.sum() != sha256.Sum256([]byte("all there is")) {
 		t.Errorf("the client has %q", client.String())
+	}
+}
+
+// TestLogGoesOn has the log refuse one piece of the output.
+func TestLogGoesOn(t *testing.T) {
+	dir := t.TempDir()
+	log, err := logfile.Open(dir, 100) // every piece begins a file
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := newOutput(nil, logfile.Stdout, log, nil)
+	o.take([]byte(strings.Repeat("x", 49) + "\n"))
+	obstacle := filepath.Join(dir, "previous")
+	if err := os.MkdirAll(filepath.Join(obstacle, "full"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	o.take([]byte("lost"))
+	if o.logErr == nil || o.lost != 4 {
+		t.Errorf("%d bytes lost, %v", o.lost, o.logErr)
+	}
+	if err := os.RemoveAll(obstacle); err != nil {
+		t.Fatal(err)
+	}
+	o.take([]byte("kept"))
+	if o.lost != 4 || log.Close() != nil {
+		t.Errorf("%d bytes lost", o.lost)
+	}
+	var got string
+	if err := logfile.Read(t.Context(), dir, -1, func(e logfile.Entry) error {
+		got += string(e.Data)
+		return nil
+	}); err != nil || got != "[4 bytes of output are missing here: they could not be logged]\nkept" {
+		t.Errorf("the log holds %q, %v", got, err)
+	}
+}
+
+func TestUnexpectedInputError(t *testing.T) {
+	odd := errors.New("the client's computer is on fire")
+	for _, c := range []struct{ err, want error }{
+		{nil, nil},
+		{&os.PathError{Op: "write", Path: "|1", Err: syscall.EPIPE}, nil},
+		{errors.Join(syscall.EIO, os.ErrClosed), nil},
+		{odd, odd},
+		{errors.Join(odd, os.ErrClosed), odd},
+	} {
+		if got := unexpectedInputError(c.err); !errors.Is(got, c.want) || (got == nil) != (c.want == nil) {
+			t.Errorf("of %v is left %v", c.err, got)
+		}
 	}
 }

@@ -36,6 +36,6 @@ type Result struct {
 	Usage                      Usage
 	Started, Finished          time.Time
 	// Err says what is not known about the execution, or nil: an exit status
-	// that was lost, output that did not end.
+	// that was lost, output that did not end or that the log lacks.
 	Err error
 }

@@ -1,9 +1,13 @@
 package runtime
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"syscall"
 
 	"github.com/containerd/console"
 	"github.com/containerd/go-runc"
@@ -103,14 +107,35 @@ func (r *Runtime) connect(s *stdio, attached IO, log *logfile.Log) error {
 	}
 	if s.stdin != nil && attached.Stdin != nil {
 		r.spawn("input", func() {
-			// Either side may end first; neither is an error.
-			_, _ = io.Copy(s.stdin, attached.Stdin)
+			_, err := io.Copy(s.stdin, attached.Stdin)
 			if s.tty == nil {
-				_ = s.stdin.Close()
+				err = errors.Join(err, s.stdin.Close())
+			}
+			if err = unexpectedInputError(err); err != nil {
+				r.logger.Warn("standard input was not passed on to its end", "error", err)
 			}
 		})
 	}
 	return nil
+}
+
+// unexpectedInputError is nil for what says that one side ended before the
+// other: the process reads no more, its terminal or our side of the pipe is
+// closed, or whoever gave the input took it back.
+func unexpectedInputError(err error) error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var errs []error
+		for _, e := range joined.Unwrap() {
+			errs = append(errs, unexpectedInputError(e))
+		}
+		return errors.Join(errs...)
+	}
+	for _, expected := range []error{syscall.EPIPE, syscall.EIO, fs.ErrClosed, io.ErrClosedPipe, context.Canceled} {
+		if errors.Is(err, expected) {
+			return nil
+		}
+	}
+	return err
 }
 
 func (s *stdio) resize(rows, cols uint32) error {

@@ -12,13 +12,15 @@
 //
 // When current has grown to half the log's bound it becomes previous. A record
 // cut short by a power cut ends the log; the next writer cuts it off.
+//
+// What the disk does not take is lost, and the log goes on as soon as it takes
+// something again, with a line on stderr that says how much is missing there.
 package logfile
 
 import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -43,6 +45,7 @@ const (
 
 	currentName  = "current"
 	previousName = "previous"
+	nextPattern  = "next-*" // what is to become current
 )
 
 // Entry is a piece of output. It is what one read gave: it may hold several
@@ -63,6 +66,9 @@ type Log struct {
 	size       int64
 	generation int           // how often current was replaced
 	changed    chan struct{} // closed and replaced at every change
+	midLine    bool          // the last entry did not end with a newline
+	lost       int           // bytes that were to be logged after it, and were not
+	closeErr   error         // of files that were current
 }
 
 // Open opens the log in dir for writing, and makes it if it is not there. It
@@ -70,6 +76,9 @@ type Log struct {
 func Open(dir string, bound int64) (*Log, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
+	}
+	if err := removeUnfinished(dir); err != nil {
+		return nil, fmt.Errorf("log %s: %w", dir, err)
 	}
 	f, err := os.OpenFile(filepath.Join(dir, currentName), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -79,9 +88,6 @@ func Open(dir string, bound int64) (*Log, error) {
 	if err == nil {
 		err = f.Truncate(size)
 	}
-	if err == nil {
-		_, err = f.Seek(size, io.SeekStart)
-	}
 	if err != nil {
 		f.Close()
 		return nil, fmt.Errorf("log %s: %w", dir, err)
@@ -89,19 +95,52 @@ func Open(dir string, bound int64) (*Log, error) {
 	return &Log{dir: dir, bound: bound / 2, file: f, size: size, changed: make(chan struct{})}, nil
 }
 
-// Append adds what was written to a stream. An error leaves no part of it.
-func (l *Log) Append(at time.Time, stream Stream, data []byte) error {
-	for len(data) > 0 {
-		n := min(len(data), maxData)
-		if err := l.append(at, stream, data[:n]); err != nil {
-			return err
-		}
-		data = data[n:]
+// removeUnfinished deletes what rotations that a power cut ended have left.
+func removeUnfinished(dir string) error {
+	names, err := filepath.Glob(filepath.Join(dir, nextPattern))
+	for _, name := range names {
+		err = errors.Join(err, os.Remove(name))
 	}
+	return err
+}
+
+// Append adds what was written to a stream. What an error keeps out of the log
+// is lost; the log can be appended to all the same, and tells of the gap then.
+func (l *Log) Append(at time.Time, stream Stream, data []byte) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.file == nil {
+		return fs.ErrClosed
+	}
+	err := l.tellLost(at)
+	for err == nil && len(data) > 0 {
+		n := min(len(data), maxData)
+		if err = l.write(at, stream, data[:n]); err == nil {
+			data = data[n:]
+		}
+	}
+	l.lost += len(data)
+	return err
+}
+
+// tellLost writes a line about what was lost before, if anything was.
+func (l *Log) tellLost(at time.Time) error {
+	if l.lost == 0 {
+		return nil
+	}
+	line := fmt.Sprintf("[%d bytes of output are missing here: they could not be logged]\n", l.lost)
+	if l.midLine {
+		line = "\n" + line
+	}
+	if err := l.write(at, Stderr, []byte(line)); err != nil {
+		return err
+	}
+	l.lost = 0
 	return nil
 }
 
-func (l *Log) append(at time.Time, stream Stream, data []byte) error {
+// write adds a record. An error leaves no part of it.
+func (l *Log) write(at time.Time, stream Stream, data []byte) error {
 	record := make([]byte, 0, headerSize+len(data)+trailerSize)
 	record = binary.BigEndian.AppendUint64(record, uint64(at.UnixNano()))
 	record = append(record, byte(stream))
@@ -109,44 +148,45 @@ func (l *Log) append(at time.Time, stream Stream, data []byte) error {
 	record = append(record, data...)
 	record = binary.BigEndian.AppendUint32(record, uint32(len(data)))
 
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.file == nil {
-		return fs.ErrClosed
-	}
 	if l.size > 0 && l.size+int64(len(record)) > l.bound {
 		if err := l.rotate(); err != nil {
 			return err
 		}
 	}
-	if _, err := l.file.Write(record); err != nil {
+	if _, err := l.file.WriteAt(record, l.size); err != nil {
 		// A full disk may have taken a part.
-		_, seekErr := l.file.Seek(l.size, io.SeekStart)
-		return errors.Join(err, l.file.Truncate(l.size), seekErr)
+		return errors.Join(err, l.file.Truncate(l.size))
 	}
 	l.size += int64(len(record))
+	l.midLine = data[len(data)-1] != '\n'
 	l.announce()
 	return nil
 }
 
+// rotate makes current previous, and an empty file current. When it fails, it
+// can be tried again.
 func (l *Log) rotate() error {
-	next, err := os.CreateTemp(l.dir, "next-")
+	next, err := os.CreateTemp(l.dir, nextPattern)
 	if err != nil {
 		return err
 	}
 	current := filepath.Join(l.dir, currentName)
 	err = os.Rename(current, filepath.Join(l.dir, previousName))
-	if err == nil {
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		// Where there is no current, it has become previous in an attempt
+		// that failed after that.
 		err = os.Rename(next.Name(), current)
 	}
 	if err != nil {
 		next.Close()
 		return errors.Join(err, os.Remove(next.Name()))
 	}
-	err = l.file.Close()
+	// Whether the old file is whole says nothing about the new one: Close
+	// reports it.
+	l.closeErr = errors.Join(l.closeErr, l.file.Close())
 	l.file, l.size = next, 0
 	l.generation++
-	return err
+	return nil
 }
 
 func (l *Log) announce() {
@@ -162,13 +202,22 @@ func (l *Log) Close() error {
 	if l.file == nil {
 		return nil
 	}
-	err := l.file.Sync()
-	if closeErr := l.file.Close(); err == nil {
-		err = closeErr
+	err := errors.Join(l.tellLost(time.Now()), l.file.Sync(), l.file.Close(), l.closeErr)
+	if l.generation > 0 {
+		err = errors.Join(err, syncFile(filepath.Join(l.dir, previousName)))
 	}
 	l.file = nil
 	l.announce()
 	return err
+}
+
+// syncFile has the disk take what was written to a file.
+func syncFile(name string) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // position is a reader's place in a log that is being written: how far it may
