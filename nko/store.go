@@ -86,7 +86,7 @@ func OpenStore(path string) (store *Store, err error) {
 	}
 	s := &Store{db: db}
 	if err := s.init(); err != nil {
-		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), db.Close())
+		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), record.Close(db))
 	}
 	return s, nil
 }
@@ -128,7 +128,7 @@ func (s *Store) init() error {
 func (s *Store) DB() *bbolt.DB { return s.db }
 
 // Close closes the file. Transactions under way end first.
-func (s *Store) Close() error { return s.db.Close() }
+func (s *Store) Close() error { return record.Close(s.db) }
 
 // Size is the file's size in bytes.
 func (s *Store) Size() (int64, error) {
@@ -309,6 +309,9 @@ func (s *Store) OutboxLen() (n uint64, err error) {
 			return nil
 		}
 		end, _ := b.Last()
+		if len(first) != 8 || len(end) != 8 {
+			return errors.New("the outbox is damaged")
+		}
 		// They leave almost in order, so this is nearly how many wait; to
 		// count them would read the whole bucket.
 		n = binary.BigEndian.Uint64(end) - binary.BigEndian.Uint64(first) + 1
