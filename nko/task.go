@@ -35,7 +35,11 @@ type task struct {
 	stopNow    chan struct{}        // closed: no restart any more
 	stopWanted bool                 // an operator has stopped it
 
-	interrupted bool // the box's last stop cut it off; set by Recover alone
+	made Container // the last that the engine made for it
+
+	loaded      bool         // it was there at the boot
+	interrupted bool         // the box's last stop cut it off; set by Recover alone
+	owed        *StartRecord // of an execution without its receipt; of whoever has the task
 }
 
 func newTask(w *Workloads, c *entroosv1.Container) *task {
@@ -175,6 +179,110 @@ func (t *task) run(e *Execution, io runtime.IO, fresh bool, started func(error))
 		// Whoever was attached has seen the end.
 		e, io, fresh, started = newExecution(), runtime.IO{}, false, func(error) {}
 	}
+}
+
+// resumes says whether the container is to run after a boot.
+func (t *task) resumes() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch t.c.GetSpec().GetRestart().GetMode() {
+	case entroosv1.RestartPolicy_MODE_ALWAYS:
+		return true
+	case entroosv1.RestartPolicy_MODE_UNLESS_STOPPED:
+		return !t.stopWanted
+	case entroosv1.RestartPolicy_MODE_ON_FAILURE:
+		// One that waited for its restart had failed.
+		waited := t.c.GetState() == entroosv1.ContainerState_CONTAINER_STATE_RESTARTING
+		return !t.stopWanted && (t.interrupted || waited)
+	}
+	return false
+}
+
+// settle writes the receipt that an execution is owed which the box's last stop
+// cut off, if the disk did not take it before.
+func (t *task) settle() error {
+	if t.owed == nil {
+		return nil
+	}
+	end := &entroosv1.RunExited{ExitCode: exitUnknown, Error: "the box stopped before its end was seen"}
+	if err := t.write(t.owed.interrupted(), end); err != nil {
+		return err
+	}
+	t.owed = nil
+	return nil
+}
+
+// rest sees to it that a container which does not run any more does not say
+// that it does.
+func (t *task) rest() {
+	switch t.get().GetState() {
+	case entroosv1.ContainerState_CONTAINER_STATE_RUNNING, entroosv1.ContainerState_CONTAINER_STATE_RESTARTING:
+		t.update(func(c *entroosv1.Container) {
+			c.State = entroosv1.ContainerState_CONTAINER_STATE_EXITED
+			c.Pid, c.IpAddress = 0, ""
+		})
+	}
+}
+
+// abort ends the execution under way, if there is one, after run could not go
+// on: what was made is killed, and the receipt is that of an interrupted
+// execution. The container is not restarted.
+func (t *task) abort(e *Execution, cause error) {
+	end := &entroosv1.RunExited{ExitCode: exitNotStarted, Error: cause.Error()}
+	err := Protect("abort container "+t.id, func() error {
+		t.mu.Lock()
+		made := t.made
+		t.made = nil
+		t.mu.Unlock()
+		if made != nil {
+			if err := Protect("discard container "+t.id, func() error { return discard(made) }); err != nil {
+				t.all.logger.Error("container left something behind", "container", t.id, "error", err)
+			}
+		}
+		t.running(nil, nil)
+		starts, err := t.all.store.Starts()
+		if err != nil {
+			return err
+		}
+		for _, start := range starts {
+			if start.Container == t.id {
+				end.ExitCode = exitUnknown
+				t.finish(start.interrupted(), end, e)
+			}
+		}
+		if t.rest(); t.get().GetSpec().GetRemove() {
+			return t.all.erase(context.Background(), t)
+		}
+		return nil
+	})
+	if err != nil {
+		t.all.logger.Error("container's end not kept", "container", t.id, "error", err)
+	}
+	e.tell(end)
+}
+
+// notedEngine tells each task what was made for it, so that it can be ended
+// whatever becomes of the task. A panic while it is made is an error: the start
+// record is being written meanwhile, and has to be waited for.
+type notedEngine struct {
+	Engine
+	all *Workloads
+}
+
+func (n notedEngine) Create(ctx context.Context, id string, w *runtime.Workload, io runtime.IO) (c Container, err error) {
+	err = Protect("create container "+id, func() (err error) {
+		c, err = n.Engine.Create(ctx, id, w, io)
+		return err
+	})
+	n.all.mu.Lock()
+	t := n.all.tasks[id]
+	n.all.mu.Unlock()
+	if t != nil {
+		t.mu.Lock()
+		t.made = c
+		t.mu.Unlock()
+	}
+	return c, err
 }
 
 // pause waits for the time of a restart, and says whether there is to be one.

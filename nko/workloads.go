@@ -56,16 +56,17 @@ type Workloads struct {
 // receipt has been written.
 func NewWorkloads(store *Store, engine Engine, wake func(), logger *slog.Logger) (*Workloads, error) {
 	w := &Workloads{
-		store: store, engine: engine, wake: wake, logger: logger,
+		store: store, wake: wake, logger: logger,
 		stopped: make(chan struct{}), tasks: make(map[string]*task),
 	}
+	w.engine = notedEngine{Engine: engine, all: w}
 	containers, stopped, err := store.Containers()
 	if err != nil {
 		return nil, fmt.Errorf("containers: %w", err)
 	}
 	for _, c := range containers {
 		t := newTask(w, c)
-		t.stopWanted = stopped[t.id]
+		t.stopWanted, t.loaded = stopped[t.id], true
 		w.tasks[t.id] = t
 	}
 	return w, nil
@@ -91,59 +92,52 @@ func (w *Workloads) Recover(ctx context.Context) error {
 			failed = append(failed, fmt.Errorf("the start record of container %s has no container", start.Container))
 			continue
 		}
-		end := &entroosv1.RunExited{ExitCode: exitUnknown, Error: "the box stopped before its end was seen"}
-		if err := t.write(start.interrupted(), end); err != nil {
+		t.interrupted, t.owed = true, &start
+		if err := t.settle(); err != nil {
 			failed = append(failed, err)
-			continue
 		}
-		t.interrupted = true
 	}
 	return errors.Join(failed...)
 }
 
 // Resume starts again what is to be running after a boot: policy always,
-// unless-stopped if no operator has stopped it, on-failure if it was cut off. A
-// container that was to be removed at its end, and was cut off, is removed.
+// unless-stopped if no operator has stopped it, on-failure if no operator has
+// and it was cut off or waited for its restart. The others do not run, and are
+// kept so; one that was to be removed at its end is removed.
 func (w *Workloads) Resume(ctx context.Context) {
-	places := make(chan struct{}, resumeTogether)
 	for _, t := range w.list() {
-		select {
-		case places <- struct{}{}:
-		case <-ctx.Done():
+		if ctx.Err() != nil {
 			return
 		}
-		Go("resume "+t.id, func() {
-			defer func() { <-places }()
-			w.resume(ctx, t)
-		})
-	}
-	for range resumeTogether { // the last ones
-		select {
-		case places <- struct{}{}:
-		case <-ctx.Done():
-			return
+		if !t.loaded {
+			continue // made since the boot
+		}
+		var err error
+		if t.resumes() {
+			_, err = w.launch(t, runtime.IO{}, false)
+		} else {
+			err = w.lay(ctx, t)
+		}
+		if err != nil && !errors.Is(err, ErrRunning) {
+			w.logger.Error("container not resumed", "container", t.name(), "error", err)
 		}
 	}
 }
 
-// resumeTogether is how many containers are started at a time after a boot.
-const resumeTogether = 4
-
-func (w *Workloads) resume(ctx context.Context, t *task) {
-	spec := t.get().GetSpec()
-	mode := spec.GetRestart().GetMode()
-	switch {
-	case mode == entroosv1.RestartPolicy_MODE_ALWAYS,
-		mode == entroosv1.RestartPolicy_MODE_UNLESS_STOPPED && !t.stopWanted,
-		mode == entroosv1.RestartPolicy_MODE_ON_FAILURE && t.interrupted:
-		if _, err := w.launch(t, runtime.IO{}, false); err != nil && !errors.Is(err, ErrRunning) {
-			w.logger.Error("container not started", "container", t.name(), "error", err)
-		}
-	case t.interrupted && spec.GetRemove():
-		if err := w.forget(ctx, t); err != nil {
-			w.logger.Error("container not removed", "container", t.name(), "error", err)
-		}
+// lay sees to a container that an earlier boot left and that is not to run.
+func (w *Workloads) lay(ctx context.Context, t *task) error {
+	if err := t.begin(); err != nil {
+		return err // an operator has started it meanwhile
 	}
+	defer t.end()
+	if err := t.settle(); err != nil {
+		return err
+	}
+	if t.get().GetSpec().GetRemove() {
+		return w.erase(ctx, t)
+	}
+	t.rest()
+	return nil
 }
 
 // Run makes a container and starts it. It returns when the container's process
@@ -230,11 +224,15 @@ func (w *Workloads) launch(t *task, io runtime.IO, fresh bool) (*Execution, erro
 		defer w.running.Done()
 		defer t.end()
 		err := Protect("container "+t.id, func() error {
+			if err := t.settle(); err != nil {
+				return err
+			}
 			t.run(e, io, fresh, func(err error) { started <- err })
+			t.rest()
 			return nil
 		})
 		if err != nil {
-			e.tell(&entroosv1.RunExited{ExitCode: exitNotStarted, Error: err.Error()})
+			t.abort(e, err)
 		}
 	})
 	select {
@@ -323,6 +321,9 @@ func (w *Workloads) forget(ctx context.Context, t *task) error {
 		return err
 	}
 	defer t.end()
+	if err := t.settle(); err != nil {
+		return err
+	}
 	return w.erase(ctx, t)
 }
 

@@ -29,6 +29,7 @@ type fakeEngine struct {
 	startErr  error
 	removed   []string
 	onCreate  func(id string)
+	panics    bool // at a container's start
 }
 
 func newFakeEngine() *fakeEngine { return &fakeEngine{created: make(chan *fakeContainer, 100)} }
@@ -49,7 +50,7 @@ func (f *fakeEngine) Create(_ context.Context, id string, _ *runtime.Workload, _
 	if f.createErr != nil {
 		return nil, f.createErr
 	}
-	c := &fakeContainer{id: id, done: make(chan struct{}), startErr: f.startErr}
+	c := &fakeContainer{id: id, done: make(chan struct{}), startErr: f.startErr, panics: f.panics}
 	f.created <- c
 	return c, nil
 }
@@ -66,6 +67,7 @@ func (f *fakeEngine) Recover(context.Context) error { return nil }
 type fakeContainer struct {
 	id       string
 	startErr error
+	panics   bool // at its start
 	once     sync.Once
 	done     chan struct{}
 	result   runtime.Result
@@ -82,13 +84,19 @@ func (c *fakeContainer) end(r runtime.Result) {
 		close(c.done)
 	})
 }
-func (c *fakeContainer) Start(context.Context) error { return c.startErr }
 func (c *fakeContainer) Done() <-chan struct{}       { return c.done }
 func (c *fakeContainer) Result() runtime.Result      { return c.result }
 func (c *fakeContainer) Resize(uint32, uint32) error { return nil }
 func (c *fakeContainer) PID() int                    { return 4711 }
 func (c *fakeContainer) IP() netip.Addr              { return netip.MustParseAddr("10.88.0.2") }
 func (c *fakeContainer) Close(context.Context) error { c.closed = true; return nil }
+func (c *fakeContainer) Start(context.Context) error {
+	if c.panics {
+		panic("start")
+	}
+	return c.startErr
+}
+
 func (c *fakeContainer) Kill(_ context.Context, s int) error {
 	c.end(runtime.Result{Signal: s, ExitCode: 128 + s})
 	return nil
@@ -426,6 +434,111 @@ func TestRecover(t *testing.T) {
 	}
 	if _, err := after.Get("remove"); !errors.Is(err, ErrNoContainer) {
 		t.Errorf("a container to be removed survived the power cut: %v", err)
+	}
+}
+
+// A power cut between executions: there is no start record.
+func TestResumeBetweenExecutions(t *testing.T) {
+	b := newBench(t)
+	const restarting, exited = entroosv1.ContainerState_CONTAINER_STATE_RESTARTING, entroosv1.ContainerState_CONTAINER_STATE_EXITED
+	const running, created = entroosv1.ContainerState_CONTAINER_STATE_RUNNING, entroosv1.ContainerState_CONTAINER_STATE_CREATED
+	const no, failure = entroosv1.RestartPolicy_MODE_NO, entroosv1.RestartPolicy_MODE_ON_FAILURE
+	cases := []struct {
+		name          string
+		mode          entroosv1.RestartPolicy_Mode
+		remove        bool
+		stopped       bool
+		before, after entroosv1.ContainerState
+		gone          bool
+	}{
+		{name: "backoff", mode: failure, before: restarting, after: running},
+		{name: "given-up", mode: failure, before: exited, after: exited},
+		{name: "stopped-backoff", mode: failure, stopped: true, before: restarting, after: exited},
+		{name: "stopped-unless", mode: entroosv1.RestartPolicy_MODE_UNLESS_STOPPED, stopped: true, before: restarting, after: exited},
+		{name: "unless", mode: entroosv1.RestartPolicy_MODE_UNLESS_STOPPED, before: restarting, after: running},
+		{name: "no-record", mode: no, before: running, after: exited},
+		{name: "rm-ended", mode: no, remove: true, before: exited, gone: true},
+		{name: "rm-created", mode: no, remove: true, before: created, gone: true},
+		{name: "kept", mode: no, before: exited, after: exited},
+	}
+	for _, tt := range cases {
+		spec := job(tt.name)
+		spec.Restart, spec.Remove = &entroosv1.RestartPolicy{Mode: tt.mode}, tt.remove
+		c := &entroosv1.Container{Id: tt.name, Spec: spec, ImageDigest: "sha256:01", State: tt.before, Pid: 4}
+		if err := errors.Join(b.store.PutContainer(c), b.store.SetStopped(tt.name, tt.stopped)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.shut(t)
+	b.open(t)
+	if err := b.Recover(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.Resume(t.Context())
+	kept, _, err := b.store.Containers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	onDisk := make(map[string]entroosv1.ContainerState)
+	for _, c := range kept {
+		onDisk[c.GetId()] = c.GetState()
+	}
+	for _, tt := range cases {
+		c, err := b.Get(tt.name)
+		switch state, there := onDisk[tt.name]; {
+		case tt.gone:
+			if there || !errors.Is(err, ErrNoContainer) {
+				t.Errorf("%s is not removed: %v %v", tt.name, state, err)
+			}
+		case err != nil || c.GetState() != tt.after || state != tt.after:
+			t.Errorf("%s: %v, on the disk %v, error %v", tt.name, c.GetState(), state, err)
+		}
+	}
+}
+
+// A panic after the start record leaves a receipt, and the container can be
+// started and removed.
+func TestPanicEndsExecution(t *testing.T) {
+	b := newBench(t)
+	b.engine.panics = true
+	c, e, err := b.Run(t.Context(), job("panics"), runtime.IO{})
+	if err == nil || c == nil {
+		t.Fatalf("container %v, error %v", c, err)
+	}
+	<-e.Done()
+	f := <-b.engine.created
+	eventually(t, "the container is free", func() bool {
+		task, err := b.find("panics")
+		return err == nil && !task.active()
+	})
+	if !f.closed || f.result.Signal != int(unix.SIGKILL) {
+		t.Errorf("the container is left: closed %t, %+v", f.closed, f.result)
+	}
+	all := b.receipts(t)
+	if len(all) != 1 || all[0].Outcome != ledger.OutcomeInterrupted || e.Exited().GetReceiptSequence() != 1 {
+		t.Fatalf("receipts %+v, end %v", all, e.Exited())
+	}
+	if now, err := b.Get("panics"); err != nil || now.GetState() != entroosv1.ContainerState_CONTAINER_STATE_EXITED || now.GetPid() != 0 {
+		t.Errorf("after the panic: %v %v", now, err)
+	}
+	b.engine.panics = false
+	if _, err := b.Start("panics"); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Remove(t.Context(), "panics", true); err != nil {
+		t.Fatal(err)
+	}
+
+	b.engine.onCreate = func(string) { panic("create") }
+	if _, _, err := b.Run(t.Context(), job("unmade"), runtime.IO{}); err == nil {
+		t.Fatal("no error from a panic")
+	}
+	b.engine.onCreate = nil
+	if all := b.receipts(t); len(all) != 3 || all[2].Outcome != ledger.OutcomeStartFailed {
+		t.Fatalf("receipts %+v", all)
+	}
+	if starts, err := b.store.Starts(); err != nil || len(starts) != 0 {
+		t.Fatalf("start records %v, error %v", starts, err)
 	}
 }
 
