@@ -47,7 +47,8 @@ const (
 	startTimeout    = 3 * time.Minute  // "starting" for so long is "failing"
 	stableAfter     = 15 * time.Second // up for so long, failures are forgotten
 	probeTimeout    = 5 * time.Second
-	probeUnhealthy  = 500 * time.Millisecond // between probes until healthy
+	probeStarting   = 50 * time.Millisecond  // between the first probes of a life
+	probeUnhealthy  = 500 * time.Millisecond // between later ones, until healthy
 	probeWaiting    = 3 * time.Second        // while waiting
 	probeHealthy    = 15 * time.Second       // after
 	probeMisses     = 6                      // in a row until "failing"
@@ -331,6 +332,9 @@ func (s *Service) look(ctx context.Context) time.Duration {
 		s.lastExit = fmt.Sprintf("does not answer: %v", err)
 		s.mu.Unlock()
 		s.set(StateFailing)
+	}
+	if time.Since(s.Status().Started) < stableAfter {
+		return probeStarting
 	}
 	return probeUnhealthy
 }
