@@ -48,7 +48,7 @@ func main() {
 		logger.Warn("watchdog", "error", err)
 	}
 
-	start(box, tree)
+	box.Problem(nko.Protect("start", func() error { start(box, tree); return nil }))
 	nko.Go("signals", func() { obey(box, signals) })
 	action := <-box.Ending()
 	for {
@@ -86,25 +86,29 @@ func start(box *appliance.Box, tree nko.CgroupTree) {
 	box.Problem(box.StartConsoles())
 	box.Problem(box.StartPowerButtons())
 	// The network takes longest, and needs no disk.
-	box.Problem(box.StartNetwork())
+	box.Problem(nko.Protect("network", box.StartNetwork))
 
-	storage, problems := appliance.MountStorage(ctx, box.Reaper)
-	box.Storage = storage
-	for _, p := range problems {
-		box.Problem(errors.New(p))
-	}
+	// What stands on disks, the box's or any stick's, may be anything.
+	box.Problem(nko.Protect("storage", func() error {
+		storage, problems := appliance.MountStorage(ctx, box.Reaper)
+		box.Storage = storage
+		for _, p := range problems {
+			box.Problem(errors.New(p))
+		}
+		return nil
+	}))
 	box.Problem(appliance.MakeFolders())
 	// Each receipt touches the records: the clock was at least there before.
 	box.Problem(appliance.ClockFloor(appliance.PermPath + "/entroos.db"))
 	box.Problem(box.StartTime())
 
 	box.Ledger = ledger.Dial(appliance.LedgerSocket)
-	if err := box.OpenStore(); err != nil {
+	if err := nko.Protect("records", box.OpenStore); err != nil {
 		box.Problem(fmt.Errorf("no containers and no receipts: %w", err))
 	} else {
 		box.Outbox = nko.NewOutbox(box.Store, box.Ledger, box.Logger)
 		box.Problem(box.StartLedger())
-		box.Problem(box.StartRuntime(ctx))
+		box.Problem(nko.Protect("runtime", func() error { return box.StartRuntime(ctx) }))
 	}
 	box.Problem(box.StartAdmin())
 
