@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -14,6 +15,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,6 +29,7 @@ func main() {
 		"hello": hello, "exit": exit, "status": status, "cat": cat, "write": write, "stat": stat, "eat": eat,
 		"wait": wait, "ignore": ignore, "serve": serve, "dial": dial, "ids": ids, "spin": spin, "flood": flood,
 		"env": env, "tty": tty, "copy": copyInput, "ticks": ticks, "listen": listenOnly, "reopen": reopen, "serve-udp": serveUDP,
+		"bomb": bomb, "look": look, "resolve": resolve,
 	}[os.Args[1]]
 	if !ok {
 		fail("no such command: %s", os.Args[1])
@@ -224,3 +227,60 @@ func ticks([]string) {
 
 // reopen writes to its standard output by the name that programs know.
 func reopen([]string) { check(os.WriteFile("/dev/stdout", []byte("reopened\n"), 0)) }
+
+// bomb forks, as do its children and theirs, for ever. Children of a Go
+// program cannot do more than system calls.
+func bomb([]string) {
+	fmt.Println("forking")
+	pause := unix.Timespec{Nsec: 20_000_000}
+	for {
+		if _, _, errno := unix.RawSyscall(unix.SYS_FORK, 0, 0, 0); errno != 0 {
+			unix.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&pause)), 0, 0)
+		}
+	}
+}
+
+// look prints what of each path there is to see, and whether its mount is
+// read-only.
+func look(args []string) {
+	for _, name := range args {
+		info, err := os.Stat(name)
+		if err != nil {
+			fmt.Println(name, "absent", err)
+			continue
+		}
+		n := 0
+		if info.IsDir() {
+			entries, err := os.ReadDir(name)
+			check(err)
+			n = len(entries)
+		} else if f, err := os.Open(name); err == nil {
+			n, err = f.Read(make([]byte, 100))
+			if err != nil && err != io.EOF {
+				fmt.Println(name, "unreadable", err)
+				continue
+			}
+		} else {
+			fmt.Println(name, "unreadable", err)
+			continue
+		}
+		state := "full"
+		if n == 0 {
+			state = "empty"
+		}
+		var fs unix.Statfs_t
+		check(unix.Statfs(name, &fs))
+		if fs.Flags&unix.ST_RDONLY != 0 {
+			state += " read-only"
+		}
+		fmt.Println(name, state)
+	}
+}
+
+func resolve(args []string) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	addresses, err := net.DefaultResolver.LookupHost(ctx, args[0])
+	check(err)
+	fmt.Println(strings.Join(addresses, " "))
+}
