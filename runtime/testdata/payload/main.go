@@ -174,11 +174,15 @@ func ids([]string) {
 
 // spin uses that many milliseconds of CPU, and writes a MiB to the disk.
 func spin(args []string) {
-	var r unix.Rusage
-	for end := int64(number(args[0])) * 1000; r.Utime.Nano()/1000+r.Stime.Nano()/1000 < end; {
+	// What the process used before it became this program is runc's.
+	used := func() time.Duration {
+		var r unix.Rusage
+		check(unix.Getrusage(unix.RUSAGE_SELF, &r))
+		return time.Duration(r.Utime.Nano() + r.Stime.Nano())
+	}
+	for end := used() + time.Duration(number(args[0]))*time.Millisecond; used() < end; {
 		for range 100_000 {
 		}
-		check(unix.Getrusage(unix.RUSAGE_SELF, &r))
 	}
 	f, err := os.Create("/spin")
 	check(err)
