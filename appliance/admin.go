@@ -20,7 +20,10 @@ import (
 const initService = "init"
 
 // adminServer serves the admin API for a box.
-type adminServer struct{ box *Box }
+type adminServer struct {
+	entroosv1connect.UnimplementedAdminServiceHandler
+	box *Box
+}
 
 var _ entroosv1connect.AdminServiceHandler = (*adminServer)(nil)
 

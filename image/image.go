@@ -52,6 +52,8 @@ type Builder struct {
 	Stage0 string
 	// Userland is what is built and put on the root file system.
 	Userland []Program
+	// Quick packs the root file system lightly: a larger UKI, in seconds.
+	Quick bool
 	// Files are put on the root file system beside what every EntroOS has.
 	Files []File
 	// Progress gets a line for each step; nil for silence.
@@ -151,7 +153,7 @@ func (b *Builder) buildUKI(ctx context.Context, work, path string) error {
 	}
 	b.say("root file system")
 	root := filepath.Join(work, "root.squashfs")
-	if err := writeSquashfs(ctx, root, filepath.Join(work, "root"), append(append(b.baseFiles(), built...), b.Files...)); err != nil {
+	if err := b.writeSquashfs(ctx, root, filepath.Join(work, "root"), append(append(b.baseFiles(), built...), b.Files...)); err != nil {
 		return err
 	}
 	b.say("initramfs")

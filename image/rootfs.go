@@ -59,7 +59,7 @@ func osRelease(version string) string {
 
 // writeSquashfs lays the files out in the folder staging and packs that into the
 // squashfs at output.
-func writeSquashfs(ctx context.Context, output, staging string, files []File) error {
+func (b *Builder) writeSquashfs(ctx context.Context, output, staging string, files []File) error {
 	if err := mkdirs(staging); err != nil {
 		return err
 	}
@@ -67,6 +67,10 @@ func writeSquashfs(ctx context.Context, output, staging string, files []File) er
 		if err := stage(staging, file); err != nil {
 			return fmt.Errorf("%s on the root file system: %w", file.Path, err)
 		}
+	}
+	level := squashfsLevel
+	if b.Quick {
+		level = "1"
 	}
 	seconds := strconv.FormatInt(epoch.Unix(), 10)
 	var environment []string
@@ -80,7 +84,7 @@ func writeSquashfs(ctx context.Context, output, staging string, files []File) er
 		name: "mksquashfs",
 		args: []string{
 			staging, output, "-noappend", "-no-progress", "-quiet",
-			"-comp", "zstd", "-Xcompression-level", squashfsLevel, "-b", squashfsBlock,
+			"-comp", "zstd", "-Xcompression-level", level, "-b", squashfsBlock,
 			"-all-root", "-no-xattrs", "-all-time", seconds, "-mkfs-time", seconds,
 		},
 		environment: environment,

@@ -32,6 +32,7 @@ type imageFlags struct {
 	commandAppend string
 	dataSize      string
 	kernel        string
+	quick         bool
 }
 
 func newImageBuildCommand() *cobra.Command {
@@ -56,6 +57,7 @@ func newImageBuildCommand() *cobra.Command {
 	command.Flags().StringVar(&flags.commandAppend, "cmdline-append", "", "further words for the kernel's command line")
 	command.Flags().StringVar(&flags.dataSize, "data-size", "256M", "size of the data partition in the image; the first boot grows it to the disk")
 	command.Flags().StringVar(&flags.kernel, "kernel", "", "use this bzImage instead of building one")
+	command.Flags().BoolVar(&flags.quick, "quick", false, "pack lightly, for trials: larger and sooner")
 	return command
 }
 
@@ -73,6 +75,7 @@ func (f *imageFlags) build(ctx context.Context) (image.Result, error) {
 		Stage0:      "./init/stage0",
 		Userland:    image.Userland(),
 		Progress:    os.Stderr,
+		Quick:       f.quick,
 	}
 	if f.commandAppend != "" {
 		builder.CommandLine += " " + f.commandAppend

@@ -67,7 +67,7 @@ func (x LogsResponse_Stream) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LogsResponse_Stream.Descriptor instead.
 func (LogsResponse_Stream) EnumDescriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{32, 0}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{35, 0}
 }
 
 type GetVersionRequest struct {
@@ -235,13 +235,20 @@ type GetStatusResponse struct {
 	ReceiptsWaiting   uint64 `protobuf:"varint,16,opt,name=receipts_waiting,json=receiptsWaiting,proto3" json:"receipts_waiting,omitempty"`
 	ReceiptsCommitted uint64 `protobuf:"varint,17,opt,name=receipts_committed,json=receiptsCommitted,proto3" json:"receipts_committed,omitempty"`
 	// The boot disk and data partition, e.g. /dev/vda and /dev/vda4.
-	BootDisk       string `protobuf:"bytes,18,opt,name=boot_disk,json=bootDisk,proto3" json:"boot_disk,omitempty"`
-	DataDevice     string `protobuf:"bytes,19,opt,name=data_device,json=dataDevice,proto3" json:"data_device,omitempty"`
-	DataTotalBytes uint64 `protobuf:"varint,20,opt,name=data_total_bytes,json=dataTotalBytes,proto3" json:"data_total_bytes,omitempty"`
-	DataFreeBytes  uint64 `protobuf:"varint,21,opt,name=data_free_bytes,json=dataFreeBytes,proto3" json:"data_free_bytes,omitempty"`
-	OrphansReaped  uint64 `protobuf:"varint,22,opt,name=orphans_reaped,json=orphansReaped,proto3" json:"orphans_reaped,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	BootDisk       string        `protobuf:"bytes,18,opt,name=boot_disk,json=bootDisk,proto3" json:"boot_disk,omitempty"`
+	DataDevice     string        `protobuf:"bytes,19,opt,name=data_device,json=dataDevice,proto3" json:"data_device,omitempty"`
+	DataTotalBytes uint64        `protobuf:"varint,20,opt,name=data_total_bytes,json=dataTotalBytes,proto3" json:"data_total_bytes,omitempty"`
+	DataFreeBytes  uint64        `protobuf:"varint,21,opt,name=data_free_bytes,json=dataFreeBytes,proto3" json:"data_free_bytes,omitempty"`
+	OrphansReaped  uint64        `protobuf:"varint,22,opt,name=orphans_reaped,json=orphansReaped,proto3" json:"orphans_reaped,omitempty"`
+	PreviousBoot   *PreviousBoot `protobuf:"bytes,23,opt,name=previous_boot,json=previousBoot,proto3" json:"previous_boot,omitempty"`
+	// BootEntry is the file name of the UKI that runs, e.g. entroos_0.1.0.efi;
+	// empty when the boot loader did not tell.
+	BootEntry string `protobuf:"bytes,24,opt,name=boot_entry,json=bootEntry,proto3" json:"boot_entry,omitempty"`
+	// Blessed says that this UKI has no boot counter, or has lost it: the boot
+	// loader keeps choosing it.
+	Blessed       bool `protobuf:"varint,25,opt,name=blessed,proto3" json:"blessed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetStatusResponse) Reset() {
@@ -428,6 +435,84 @@ func (x *GetStatusResponse) GetOrphansReaped() uint64 {
 	return 0
 }
 
+func (x *GetStatusResponse) GetPreviousBoot() *PreviousBoot {
+	if x != nil {
+		return x.PreviousBoot
+	}
+	return nil
+}
+
+func (x *GetStatusResponse) GetBootEntry() string {
+	if x != nil {
+		return x.BootEntry
+	}
+	return ""
+}
+
+func (x *GetStatusResponse) GetBlessed() bool {
+	if x != nil {
+		return x.Blessed
+	}
+	return false
+}
+
+// PreviousBoot is how the boot before this one ended.
+type PreviousBoot struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// End is "reboot", "poweroff", "panic" (the kernel's), "init" (PID 1 died),
+	// "watchdog", "interrupted" (power cut or reset), or "unknown" (the first
+	// boot, or the records are lost).
+	End string `protobuf:"bytes,1,opt,name=end,proto3" json:"end,omitempty"`
+	// Text is the panic's, as far as it was kept.
+	Text          string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviousBoot) Reset() {
+	*x = PreviousBoot{}
+	mi := &file_entroos_v1_admin_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviousBoot) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviousBoot) ProtoMessage() {}
+
+func (x *PreviousBoot) ProtoReflect() protoreflect.Message {
+	mi := &file_entroos_v1_admin_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviousBoot.ProtoReflect.Descriptor instead.
+func (*PreviousBoot) Descriptor() ([]byte, []int) {
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *PreviousBoot) GetEnd() string {
+	if x != nil {
+		return x.End
+	}
+	return ""
+}
+
+func (x *PreviousBoot) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
 type Service struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -445,7 +530,7 @@ type Service struct {
 
 func (x *Service) Reset() {
 	*x = Service{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[4]
+	mi := &file_entroos_v1_admin_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -457,7 +542,7 @@ func (x *Service) String() string {
 func (*Service) ProtoMessage() {}
 
 func (x *Service) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[4]
+	mi := &file_entroos_v1_admin_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -470,7 +555,7 @@ func (x *Service) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Service.ProtoReflect.Descriptor instead.
 func (*Service) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{4}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Service) GetName() string {
@@ -530,7 +615,7 @@ type ListServicesRequest struct {
 
 func (x *ListServicesRequest) Reset() {
 	*x = ListServicesRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[5]
+	mi := &file_entroos_v1_admin_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -542,7 +627,7 @@ func (x *ListServicesRequest) String() string {
 func (*ListServicesRequest) ProtoMessage() {}
 
 func (x *ListServicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[5]
+	mi := &file_entroos_v1_admin_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -555,7 +640,7 @@ func (x *ListServicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServicesRequest.ProtoReflect.Descriptor instead.
 func (*ListServicesRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{5}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{6}
 }
 
 type ListServicesResponse struct {
@@ -567,7 +652,7 @@ type ListServicesResponse struct {
 
 func (x *ListServicesResponse) Reset() {
 	*x = ListServicesResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[6]
+	mi := &file_entroos_v1_admin_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -579,7 +664,7 @@ func (x *ListServicesResponse) String() string {
 func (*ListServicesResponse) ProtoMessage() {}
 
 func (x *ListServicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[6]
+	mi := &file_entroos_v1_admin_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -592,7 +677,7 @@ func (x *ListServicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServicesResponse.ProtoReflect.Descriptor instead.
 func (*ListServicesResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{6}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ListServicesResponse) GetServices() []*Service {
@@ -613,7 +698,7 @@ type SignalServiceRequest struct {
 
 func (x *SignalServiceRequest) Reset() {
 	*x = SignalServiceRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[7]
+	mi := &file_entroos_v1_admin_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -625,7 +710,7 @@ func (x *SignalServiceRequest) String() string {
 func (*SignalServiceRequest) ProtoMessage() {}
 
 func (x *SignalServiceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[7]
+	mi := &file_entroos_v1_admin_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -638,7 +723,7 @@ func (x *SignalServiceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalServiceRequest.ProtoReflect.Descriptor instead.
 func (*SignalServiceRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{7}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *SignalServiceRequest) GetService() string {
@@ -663,7 +748,7 @@ type SignalServiceResponse struct {
 
 func (x *SignalServiceResponse) Reset() {
 	*x = SignalServiceResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[8]
+	mi := &file_entroos_v1_admin_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -675,7 +760,7 @@ func (x *SignalServiceResponse) String() string {
 func (*SignalServiceResponse) ProtoMessage() {}
 
 func (x *SignalServiceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[8]
+	mi := &file_entroos_v1_admin_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -688,7 +773,7 @@ func (x *SignalServiceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalServiceResponse.ProtoReflect.Descriptor instead.
 func (*SignalServiceResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{8}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{9}
 }
 
 type ListImagesRequest struct {
@@ -699,7 +784,7 @@ type ListImagesRequest struct {
 
 func (x *ListImagesRequest) Reset() {
 	*x = ListImagesRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[9]
+	mi := &file_entroos_v1_admin_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -711,7 +796,7 @@ func (x *ListImagesRequest) String() string {
 func (*ListImagesRequest) ProtoMessage() {}
 
 func (x *ListImagesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[9]
+	mi := &file_entroos_v1_admin_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -724,7 +809,7 @@ func (x *ListImagesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListImagesRequest.ProtoReflect.Descriptor instead.
 func (*ListImagesRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{9}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{10}
 }
 
 type ListImagesResponse struct {
@@ -736,7 +821,7 @@ type ListImagesResponse struct {
 
 func (x *ListImagesResponse) Reset() {
 	*x = ListImagesResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[10]
+	mi := &file_entroos_v1_admin_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -748,7 +833,7 @@ func (x *ListImagesResponse) String() string {
 func (*ListImagesResponse) ProtoMessage() {}
 
 func (x *ListImagesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[10]
+	mi := &file_entroos_v1_admin_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -761,7 +846,7 @@ func (x *ListImagesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListImagesResponse.ProtoReflect.Descriptor instead.
 func (*ListImagesResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{10}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListImagesResponse) GetImages() []*Image {
@@ -782,7 +867,7 @@ type ImportImageRequest struct {
 
 func (x *ImportImageRequest) Reset() {
 	*x = ImportImageRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[11]
+	mi := &file_entroos_v1_admin_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -794,7 +879,7 @@ func (x *ImportImageRequest) String() string {
 func (*ImportImageRequest) ProtoMessage() {}
 
 func (x *ImportImageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[11]
+	mi := &file_entroos_v1_admin_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -807,7 +892,7 @@ func (x *ImportImageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportImageRequest.ProtoReflect.Descriptor instead.
 func (*ImportImageRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{11}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ImportImageRequest) GetReference() string {
@@ -833,7 +918,7 @@ type ImportImageResponse struct {
 
 func (x *ImportImageResponse) Reset() {
 	*x = ImportImageResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[12]
+	mi := &file_entroos_v1_admin_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -845,7 +930,7 @@ func (x *ImportImageResponse) String() string {
 func (*ImportImageResponse) ProtoMessage() {}
 
 func (x *ImportImageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[12]
+	mi := &file_entroos_v1_admin_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -858,7 +943,7 @@ func (x *ImportImageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportImageResponse.ProtoReflect.Descriptor instead.
 func (*ImportImageResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{12}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ImportImageResponse) GetImages() []*Image {
@@ -877,7 +962,7 @@ type RemoveImageRequest struct {
 
 func (x *RemoveImageRequest) Reset() {
 	*x = RemoveImageRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[13]
+	mi := &file_entroos_v1_admin_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -889,7 +974,7 @@ func (x *RemoveImageRequest) String() string {
 func (*RemoveImageRequest) ProtoMessage() {}
 
 func (x *RemoveImageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[13]
+	mi := &file_entroos_v1_admin_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -902,7 +987,7 @@ func (x *RemoveImageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveImageRequest.ProtoReflect.Descriptor instead.
 func (*RemoveImageRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{13}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RemoveImageRequest) GetImage() string {
@@ -920,7 +1005,7 @@ type RemoveImageResponse struct {
 
 func (x *RemoveImageResponse) Reset() {
 	*x = RemoveImageResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[14]
+	mi := &file_entroos_v1_admin_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -932,7 +1017,7 @@ func (x *RemoveImageResponse) String() string {
 func (*RemoveImageResponse) ProtoMessage() {}
 
 func (x *RemoveImageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[14]
+	mi := &file_entroos_v1_admin_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -945,7 +1030,96 @@ func (x *RemoveImageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveImageResponse.ProtoReflect.Descriptor instead.
 func (*RemoveImageResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{14}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{15}
+}
+
+type PruneImagesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PruneImagesRequest) Reset() {
+	*x = PruneImagesRequest{}
+	mi := &file_entroos_v1_admin_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PruneImagesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PruneImagesRequest) ProtoMessage() {}
+
+func (x *PruneImagesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_entroos_v1_admin_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PruneImagesRequest.ProtoReflect.Descriptor instead.
+func (*PruneImagesRequest) Descriptor() ([]byte, []int) {
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{16}
+}
+
+type PruneImagesResponse struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Removed []*Image               `protobuf:"bytes,1,rep,name=removed,proto3" json:"removed,omitempty"`
+	// FreedBytes on the data partition.
+	FreedBytes    uint64 `protobuf:"varint,2,opt,name=freed_bytes,json=freedBytes,proto3" json:"freed_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PruneImagesResponse) Reset() {
+	*x = PruneImagesResponse{}
+	mi := &file_entroos_v1_admin_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PruneImagesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PruneImagesResponse) ProtoMessage() {}
+
+func (x *PruneImagesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_entroos_v1_admin_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PruneImagesResponse.ProtoReflect.Descriptor instead.
+func (*PruneImagesResponse) Descriptor() ([]byte, []int) {
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *PruneImagesResponse) GetRemoved() []*Image {
+	if x != nil {
+		return x.Removed
+	}
+	return nil
+}
+
+func (x *PruneImagesResponse) GetFreedBytes() uint64 {
+	if x != nil {
+		return x.FreedBytes
+	}
+	return 0
 }
 
 type WindowSize struct {
@@ -958,7 +1132,7 @@ type WindowSize struct {
 
 func (x *WindowSize) Reset() {
 	*x = WindowSize{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[15]
+	mi := &file_entroos_v1_admin_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -970,7 +1144,7 @@ func (x *WindowSize) String() string {
 func (*WindowSize) ProtoMessage() {}
 
 func (x *WindowSize) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[15]
+	mi := &file_entroos_v1_admin_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -983,7 +1157,7 @@ func (x *WindowSize) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WindowSize.ProtoReflect.Descriptor instead.
 func (*WindowSize) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{15}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *WindowSize) GetRows() uint32 {
@@ -1016,7 +1190,7 @@ type ProcessInput struct {
 
 func (x *ProcessInput) Reset() {
 	*x = ProcessInput{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[16]
+	mi := &file_entroos_v1_admin_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1028,7 +1202,7 @@ func (x *ProcessInput) String() string {
 func (*ProcessInput) ProtoMessage() {}
 
 func (x *ProcessInput) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[16]
+	mi := &file_entroos_v1_admin_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1041,7 +1215,7 @@ func (x *ProcessInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessInput.ProtoReflect.Descriptor instead.
 func (*ProcessInput) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{16}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ProcessInput) GetInput() isProcessInput_Input {
@@ -1130,7 +1304,7 @@ type RunRequest struct {
 
 func (x *RunRequest) Reset() {
 	*x = RunRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[17]
+	mi := &file_entroos_v1_admin_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1142,7 +1316,7 @@ func (x *RunRequest) String() string {
 func (*RunRequest) ProtoMessage() {}
 
 func (x *RunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[17]
+	mi := &file_entroos_v1_admin_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1155,7 +1329,7 @@ func (x *RunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunRequest.ProtoReflect.Descriptor instead.
 func (*RunRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{17}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RunRequest) GetRequest() isRunRequest_Request {
@@ -1210,7 +1384,7 @@ type RunStart struct {
 
 func (x *RunStart) Reset() {
 	*x = RunStart{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[18]
+	mi := &file_entroos_v1_admin_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1222,7 +1396,7 @@ func (x *RunStart) String() string {
 func (*RunStart) ProtoMessage() {}
 
 func (x *RunStart) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[18]
+	mi := &file_entroos_v1_admin_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1235,7 +1409,7 @@ func (x *RunStart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunStart.ProtoReflect.Descriptor instead.
 func (*RunStart) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{18}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RunStart) GetSpec() *WorkloadSpec {
@@ -1274,7 +1448,7 @@ type RunResponse struct {
 
 func (x *RunResponse) Reset() {
 	*x = RunResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[19]
+	mi := &file_entroos_v1_admin_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1286,7 +1460,7 @@ func (x *RunResponse) String() string {
 func (*RunResponse) ProtoMessage() {}
 
 func (x *RunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[19]
+	mi := &file_entroos_v1_admin_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1299,7 +1473,7 @@ func (x *RunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunResponse.ProtoReflect.Descriptor instead.
 func (*RunResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{19}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *RunResponse) GetResponse() isRunResponse_Response {
@@ -1388,7 +1562,7 @@ type RunExited struct {
 
 func (x *RunExited) Reset() {
 	*x = RunExited{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[20]
+	mi := &file_entroos_v1_admin_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1400,7 +1574,7 @@ func (x *RunExited) String() string {
 func (*RunExited) ProtoMessage() {}
 
 func (x *RunExited) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[20]
+	mi := &file_entroos_v1_admin_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1413,7 +1587,7 @@ func (x *RunExited) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunExited.ProtoReflect.Descriptor instead.
 func (*RunExited) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{20}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *RunExited) GetExitCode() int32 {
@@ -1468,7 +1642,7 @@ type ListContainersRequest struct {
 
 func (x *ListContainersRequest) Reset() {
 	*x = ListContainersRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[21]
+	mi := &file_entroos_v1_admin_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1480,7 +1654,7 @@ func (x *ListContainersRequest) String() string {
 func (*ListContainersRequest) ProtoMessage() {}
 
 func (x *ListContainersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[21]
+	mi := &file_entroos_v1_admin_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1493,7 +1667,7 @@ func (x *ListContainersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListContainersRequest.ProtoReflect.Descriptor instead.
 func (*ListContainersRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{21}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListContainersRequest) GetAll() bool {
@@ -1512,7 +1686,7 @@ type ListContainersResponse struct {
 
 func (x *ListContainersResponse) Reset() {
 	*x = ListContainersResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[22]
+	mi := &file_entroos_v1_admin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1524,7 +1698,7 @@ func (x *ListContainersResponse) String() string {
 func (*ListContainersResponse) ProtoMessage() {}
 
 func (x *ListContainersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[22]
+	mi := &file_entroos_v1_admin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1537,7 +1711,7 @@ func (x *ListContainersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListContainersResponse.ProtoReflect.Descriptor instead.
 func (*ListContainersResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{22}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListContainersResponse) GetContainers() []*Container {
@@ -1559,7 +1733,7 @@ type StopContainerRequest struct {
 
 func (x *StopContainerRequest) Reset() {
 	*x = StopContainerRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[23]
+	mi := &file_entroos_v1_admin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1571,7 +1745,7 @@ func (x *StopContainerRequest) String() string {
 func (*StopContainerRequest) ProtoMessage() {}
 
 func (x *StopContainerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[23]
+	mi := &file_entroos_v1_admin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1584,7 +1758,7 @@ func (x *StopContainerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopContainerRequest.ProtoReflect.Descriptor instead.
 func (*StopContainerRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{23}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *StopContainerRequest) GetContainer() string {
@@ -1610,7 +1784,7 @@ type StopContainerResponse struct {
 
 func (x *StopContainerResponse) Reset() {
 	*x = StopContainerResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[24]
+	mi := &file_entroos_v1_admin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1622,7 +1796,7 @@ func (x *StopContainerResponse) String() string {
 func (*StopContainerResponse) ProtoMessage() {}
 
 func (x *StopContainerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[24]
+	mi := &file_entroos_v1_admin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1635,7 +1809,7 @@ func (x *StopContainerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopContainerResponse.ProtoReflect.Descriptor instead.
 func (*StopContainerResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{24}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *StopContainerResponse) GetContainer() *Container {
@@ -1654,7 +1828,7 @@ type StartContainerRequest struct {
 
 func (x *StartContainerRequest) Reset() {
 	*x = StartContainerRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[25]
+	mi := &file_entroos_v1_admin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1666,7 +1840,7 @@ func (x *StartContainerRequest) String() string {
 func (*StartContainerRequest) ProtoMessage() {}
 
 func (x *StartContainerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[25]
+	mi := &file_entroos_v1_admin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1679,7 +1853,7 @@ func (x *StartContainerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartContainerRequest.ProtoReflect.Descriptor instead.
 func (*StartContainerRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{25}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *StartContainerRequest) GetContainer() string {
@@ -1698,7 +1872,7 @@ type StartContainerResponse struct {
 
 func (x *StartContainerResponse) Reset() {
 	*x = StartContainerResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[26]
+	mi := &file_entroos_v1_admin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1710,7 +1884,7 @@ func (x *StartContainerResponse) String() string {
 func (*StartContainerResponse) ProtoMessage() {}
 
 func (x *StartContainerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[26]
+	mi := &file_entroos_v1_admin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1723,7 +1897,7 @@ func (x *StartContainerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartContainerResponse.ProtoReflect.Descriptor instead.
 func (*StartContainerResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{26}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *StartContainerResponse) GetContainer() *Container {
@@ -1744,7 +1918,7 @@ type KillContainerRequest struct {
 
 func (x *KillContainerRequest) Reset() {
 	*x = KillContainerRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[27]
+	mi := &file_entroos_v1_admin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1756,7 +1930,7 @@ func (x *KillContainerRequest) String() string {
 func (*KillContainerRequest) ProtoMessage() {}
 
 func (x *KillContainerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[27]
+	mi := &file_entroos_v1_admin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1769,7 +1943,7 @@ func (x *KillContainerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillContainerRequest.ProtoReflect.Descriptor instead.
 func (*KillContainerRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{27}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *KillContainerRequest) GetContainer() string {
@@ -1794,7 +1968,7 @@ type KillContainerResponse struct {
 
 func (x *KillContainerResponse) Reset() {
 	*x = KillContainerResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[28]
+	mi := &file_entroos_v1_admin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1806,7 +1980,7 @@ func (x *KillContainerResponse) String() string {
 func (*KillContainerResponse) ProtoMessage() {}
 
 func (x *KillContainerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[28]
+	mi := &file_entroos_v1_admin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1819,7 +1993,7 @@ func (x *KillContainerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillContainerResponse.ProtoReflect.Descriptor instead.
 func (*KillContainerResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{28}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{31}
 }
 
 type RemoveContainerRequest struct {
@@ -1833,7 +2007,7 @@ type RemoveContainerRequest struct {
 
 func (x *RemoveContainerRequest) Reset() {
 	*x = RemoveContainerRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[29]
+	mi := &file_entroos_v1_admin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1845,7 +2019,7 @@ func (x *RemoveContainerRequest) String() string {
 func (*RemoveContainerRequest) ProtoMessage() {}
 
 func (x *RemoveContainerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[29]
+	mi := &file_entroos_v1_admin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1858,7 +2032,7 @@ func (x *RemoveContainerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveContainerRequest.ProtoReflect.Descriptor instead.
 func (*RemoveContainerRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{29}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *RemoveContainerRequest) GetContainer() string {
@@ -1883,7 +2057,7 @@ type RemoveContainerResponse struct {
 
 func (x *RemoveContainerResponse) Reset() {
 	*x = RemoveContainerResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[30]
+	mi := &file_entroos_v1_admin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1895,7 +2069,7 @@ func (x *RemoveContainerResponse) String() string {
 func (*RemoveContainerResponse) ProtoMessage() {}
 
 func (x *RemoveContainerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[30]
+	mi := &file_entroos_v1_admin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1908,7 +2082,7 @@ func (x *RemoveContainerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveContainerResponse.ProtoReflect.Descriptor instead.
 func (*RemoveContainerResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{30}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{33}
 }
 
 type LogsRequest struct {
@@ -1925,7 +2099,7 @@ type LogsRequest struct {
 
 func (x *LogsRequest) Reset() {
 	*x = LogsRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[31]
+	mi := &file_entroos_v1_admin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1937,7 +2111,7 @@ func (x *LogsRequest) String() string {
 func (*LogsRequest) ProtoMessage() {}
 
 func (x *LogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[31]
+	mi := &file_entroos_v1_admin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1950,7 +2124,7 @@ func (x *LogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsRequest.ProtoReflect.Descriptor instead.
 func (*LogsRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{31}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *LogsRequest) GetContainer() string {
@@ -1992,7 +2166,7 @@ type LogsResponse struct {
 
 func (x *LogsResponse) Reset() {
 	*x = LogsResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[32]
+	mi := &file_entroos_v1_admin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2004,7 +2178,7 @@ func (x *LogsResponse) String() string {
 func (*LogsResponse) ProtoMessage() {}
 
 func (x *LogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[32]
+	mi := &file_entroos_v1_admin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2017,7 +2191,7 @@ func (x *LogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsResponse.ProtoReflect.Descriptor instead.
 func (*LogsResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{32}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *LogsResponse) GetStream() LogsResponse_Stream {
@@ -2054,7 +2228,7 @@ type ExecRequest struct {
 
 func (x *ExecRequest) Reset() {
 	*x = ExecRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[33]
+	mi := &file_entroos_v1_admin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2066,7 +2240,7 @@ func (x *ExecRequest) String() string {
 func (*ExecRequest) ProtoMessage() {}
 
 func (x *ExecRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[33]
+	mi := &file_entroos_v1_admin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2079,7 +2253,7 @@ func (x *ExecRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecRequest.ProtoReflect.Descriptor instead.
 func (*ExecRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{33}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ExecRequest) GetRequest() isExecRequest_Request {
@@ -2139,7 +2313,7 @@ type ExecStart struct {
 
 func (x *ExecStart) Reset() {
 	*x = ExecStart{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[34]
+	mi := &file_entroos_v1_admin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2151,7 +2325,7 @@ func (x *ExecStart) String() string {
 func (*ExecStart) ProtoMessage() {}
 
 func (x *ExecStart) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[34]
+	mi := &file_entroos_v1_admin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2164,7 +2338,7 @@ func (x *ExecStart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecStart.ProtoReflect.Descriptor instead.
 func (*ExecStart) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{34}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ExecStart) GetContainer() string {
@@ -2237,7 +2411,7 @@ type ExecResponse struct {
 
 func (x *ExecResponse) Reset() {
 	*x = ExecResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[35]
+	mi := &file_entroos_v1_admin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2249,7 +2423,7 @@ func (x *ExecResponse) String() string {
 func (*ExecResponse) ProtoMessage() {}
 
 func (x *ExecResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[35]
+	mi := &file_entroos_v1_admin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2262,7 +2436,7 @@ func (x *ExecResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecResponse.ProtoReflect.Descriptor instead.
 func (*ExecResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{35}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ExecResponse) GetResponse() isExecResponse_Response {
@@ -2330,7 +2504,7 @@ type ExecExited struct {
 
 func (x *ExecExited) Reset() {
 	*x = ExecExited{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[36]
+	mi := &file_entroos_v1_admin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2342,7 +2516,7 @@ func (x *ExecExited) String() string {
 func (*ExecExited) ProtoMessage() {}
 
 func (x *ExecExited) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[36]
+	mi := &file_entroos_v1_admin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2355,7 +2529,7 @@ func (x *ExecExited) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecExited.ProtoReflect.Descriptor instead.
 func (*ExecExited) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{36}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ExecExited) GetExitCode() int32 {
@@ -2363,6 +2537,979 @@ func (x *ExecExited) GetExitCode() int32 {
 		return x.ExitCode
 	}
 	return 0
+}
+
+type WatchUsageRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// IntervalMillis between two answers; 0 is 2000, less than 100 is 100.
+	IntervalMillis uint32 `protobuf:"varint,1,opt,name=interval_millis,json=intervalMillis,proto3" json:"interval_millis,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *WatchUsageRequest) Reset() {
+	*x = WatchUsageRequest{}
+	mi := &file_entroos_v1_admin_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchUsageRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchUsageRequest) ProtoMessage() {}
+
+func (x *WatchUsageRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_entroos_v1_admin_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchUsageRequest.ProtoReflect.Descriptor instead.
+func (*WatchUsageRequest) Descriptor() ([]byte, []int) {
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *WatchUsageRequest) GetIntervalMillis() uint32 {
+	if x != nil {
+		return x.IntervalMillis
+	}
+	return 0
+}
+
+type WatchUsageResponse struct {
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	TimeUnixNano int64                  `protobuf:"varint,1,opt,name=time_unix_nano,json=timeUnixNano,proto3" json:"time_unix_nano,omitempty"`
+	// Of the whole box.
+	Box           *Usage   `protobuf:"bytes,2,opt,name=box,proto3" json:"box,omitempty"`
+	Containers    []*Usage `protobuf:"bytes,3,rep,name=containers,proto3" json:"containers,omitempty"`
+	Services      []*Usage `protobuf:"bytes,4,rep,name=services,proto3" json:"services,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchUsageResponse) Reset() {
+	*x = WatchUsageResponse{}
+	mi := &file_entroos_v1_admin_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchUsageResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchUsageResponse) ProtoMessage() {}
+
+func (x *WatchUsageResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_entroos_v1_admin_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchUsageResponse.ProtoReflect.Descriptor instead.
+func (*WatchUsageResponse) Descriptor() ([]byte, []int) {
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *WatchUsageResponse) GetTimeUnixNano() int64 {
+	if x != nil {
+		return x.TimeUnixNano
+	}
+	return 0
+}
+
+func (x *WatchUsageResponse) GetBox() *Usage {
+	if x != nil {
+		return x.Box
+	}
+	return nil
+}
+
+func (x *WatchUsageResponse) GetContainers() []*Usage {
+	if x != nil {
+		return x.Containers
+	}
+	return nil
+}
+
+func (x *WatchUsageResponse) GetServices() []*Usage {
+	if x != nil {
+		return x.Services
+	}
+	return nil
+}
+
+// Usage is what a part of the box has used and uses, from its cgroup.
+type Usage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the container or the service; empty for the box.
+	Name        string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	ContainerId string `protobuf:"bytes,2,opt,name=container_id,json=containerId,proto3" json:"container_id,omitempty"`
+	// CPUMicros is the CPU time since the cgroup was made, in microseconds.
+	CpuMicros   uint64 `protobuf:"varint,3,opt,name=cpu_micros,json=cpuMicros,proto3" json:"cpu_micros,omitempty"`
+	MemoryBytes uint64 `protobuf:"varint,4,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`
+	// MemoryLimitBytes is 0 without a limit; for the box, all of its memory.
+	MemoryLimitBytes uint64 `protobuf:"varint,5,opt,name=memory_limit_bytes,json=memoryLimitBytes,proto3" json:"memory_limit_bytes,omitempty"`
+	Pids             uint64 `protobuf:"varint,6,opt,name=pids,proto3" json:"pids,omitempty"`
+	IoReadBytes      uint64 `protobuf:"varint,7,opt,name=io_read_bytes,json=ioReadBytes,proto3" json:"io_read_bytes,omitempty"`
+	IoWriteBytes     uint64 `protobuf:"varint,8,opt,name=io_write_bytes,json=ioWriteBytes,proto3" json:"io_write_bytes,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *Usage) Reset() {
+	*x = Usage{}
+	mi := &file_entroos_v1_admin_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Usage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Usage) ProtoMessage() {}
+
+func (x *Usage) ProtoReflect() protoreflect.Message {
+	mi := &file_entroos_v1_admin_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Usage.ProtoReflect.Descriptor instead.
+func (*Usage) Descriptor() ([]byte, []int) {
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *Usage) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Usage) GetContainerId() string {
+	if x != nil {
+		return x.ContainerId
+	}
+	return ""
+}
+
+func (x *Usage) GetCpuMicros() uint64 {
+	if x != nil {
+		return x.CpuMicros
+	}
+	return 0
+}
+
+func (x *Usage) GetMemoryBytes() uint64 {
+	if x != nil {
+		return x.MemoryBytes
+	}
+	return 0
+}
+
+func (x *Usage) GetMemoryLimitBytes() uint64 {
+	if x != nil {
+		return x.MemoryLimitBytes
+	}
+	return 0
+}
+
+func (x *Usage) GetPids() uint64 {
+	if x != nil {
+		return x.Pids
+	}
+	return 0
+}
+
+func (x *Usage) GetIoReadBytes() uint64 {
+	if x != nil {
+		return x.IoReadBytes
+	}
+	return 0
+}
+
+func (x *Usage) GetIoWriteBytes() uint64 {
+	if x != nil {
+		return x.IoWriteBytes
+	}
+	return 0
+}
+
+type GetConfigRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetConfigRequest) Reset() {
+	*x = GetConfigRequest{}
+	mi := &file_entroos_v1_admin_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetConfigRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetConfigRequest) ProtoMessage() {}
+
+func (x *GetConfigRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_entroos_v1_admin_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetConfigRequest.ProtoReflect.Descriptor instead.
+func (*GetConfigRequest) Descriptor() ([]byte, []int) {
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{43}
+}
+
+type GetConfigResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Each is the text of an appliance.yaml: built into the image, the box's own
+	// on its settings partition (empty when there is none), and the two merged.
+	BuiltIn   string `protobuf:"bytes,1,opt,name=built_in,json=builtIn,proto3" json:"built_in,omitempty"`
+	Own       string `protobuf:"bytes,2,opt,name=own,proto3" json:"own,omitempty"`
+	Effective string `protobuf:"bytes,3,opt,name=effective,proto3" json:"effective,omitempty"`
+	// Problem says why the box's own is not followed, with line and column.
+	Problem       string `protobuf:"bytes,4,opt,name=problem,proto3" json:"problem,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetConfigResponse) Reset() {
+	*x = GetConfigResponse{}
+	mi := &file_entroos_v1_admin_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetConfigResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetConfigResponse) ProtoMessage() {}
+
+func (x *GetConfigResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_entroos_v1_admin_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetConfigResponse.ProtoReflect.Descriptor instead.
+func (*GetConfigResponse) Descriptor() ([]byte, []int) {
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *GetConfigResponse) GetBuiltIn() string {
+	if x != nil {
+		return x.BuiltIn
+	}
+	return ""
+}
+
+func (x *GetConfigResponse) GetOwn() string {
+	if x != nil {
+		return x.Own
+	}
+	return ""
+}
+
+func (x *GetConfigResponse) GetEffective() string {
+	if x != nil {
+		return x.Effective
+	}
+	return ""
+}
+
+func (x *GetConfigResponse) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
+type CheckConfigRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Yaml          string                 `protobuf:"bytes,1,opt,name=yaml,proto3" json:"yaml,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckConfigRequest) Reset() {
+	*x = CheckConfigRequest{}
+	mi := &file_entroos_v1_admin_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckConfigRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckConfigRequest) ProtoMessage() {}
+
+func (x *CheckConfigRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_entroos_v1_admin_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckConfigRequest.ProtoReflect.Descriptor instead.
+func (*CheckConfigRequest) Descriptor() ([]byte, []int) {
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *CheckConfigRequest) GetYaml() string {
+	if x != nil {
+		return x.Yaml
+	}
+	return ""
+}
+
+type CheckConfigResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Effective     string                 `protobuf:"bytes,1,opt,name=effective,proto3" json:"effective,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckConfigResponse) Reset() {
+	*x = CheckConfigResponse{}
+	mi := &file_entroos_v1_admin_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckConfigResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckConfigResponse) ProtoMessage() {}
+
+func (x *CheckConfigResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_entroos_v1_admin_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckConfigResponse.ProtoReflect.Descriptor instead.
+func (*CheckConfigResponse) Descriptor() ([]byte, []int) {
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *CheckConfigResponse) GetEffective() string {
+	if x != nil {
+		return x.Effective
+	}
+	return ""
+}
+
+type SetConfigRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// File is a whole appliance.yaml in place of the box's own; or, when Key is
+	// set, Value (YAML) is put at Key, e.g. hostname or network.dns; an empty
+	// Value removes the key.
+	File          string `protobuf:"bytes,1,opt,name=file,proto3" json:"file,omitempty"`
+	Key           string `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	Value         string `protobuf:"bytes,3,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetConfigRequest) Reset() {
+	*x = SetConfigRequest{}
+	mi := &file_entroos_v1_admin_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetConfigRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetConfigRequest) ProtoMessage() {}
+
+func (x *SetConfigRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_entroos_v1_admin_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetConfigRequest.ProtoReflect.Descriptor instead.
+func (*SetConfigRequest) Descriptor() ([]byte, []int) {
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *SetConfigRequest) GetFile() string {
+	if x != nil {
+		return x.File
+	}
+	return ""
+}
+
+func (x *SetConfigRequest) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *SetConfigRequest) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+type SetConfigResponse struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Effective string                 `protobuf:"bytes,1,opt,name=effective,proto3" json:"effective,omitempty"`
+	// PendingKeys take effect at the next boot.
+	PendingKeys   []string `protobuf:"bytes,2,rep,name=pending_keys,json=pendingKeys,proto3" json:"pending_keys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetConfigResponse) Reset() {
+	*x = SetConfigResponse{}
+	mi := &file_entroos_v1_admin_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetConfigResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetConfigResponse) ProtoMessage() {}
+
+func (x *SetConfigResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_entroos_v1_admin_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetConfigResponse.ProtoReflect.Descriptor instead.
+func (*SetConfigResponse) Descriptor() ([]byte, []int) {
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *SetConfigResponse) GetEffective() string {
+	if x != nil {
+		return x.Effective
+	}
+	return ""
+}
+
+func (x *SetConfigResponse) GetPendingKeys() []string {
+	if x != nil {
+		return x.PendingKeys
+	}
+	return nil
+}
+
+type ListDisksRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDisksRequest) Reset() {
+	*x = ListDisksRequest{}
+	mi := &file_entroos_v1_admin_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDisksRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDisksRequest) ProtoMessage() {}
+
+func (x *ListDisksRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_entroos_v1_admin_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDisksRequest.ProtoReflect.Descriptor instead.
+func (*ListDisksRequest) Descriptor() ([]byte, []int) {
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{49}
+}
+
+type ListDisksResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Disks         []*Disk                `protobuf:"bytes,1,rep,name=disks,proto3" json:"disks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDisksResponse) Reset() {
+	*x = ListDisksResponse{}
+	mi := &file_entroos_v1_admin_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDisksResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDisksResponse) ProtoMessage() {}
+
+func (x *ListDisksResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_entroos_v1_admin_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDisksResponse.ProtoReflect.Descriptor instead.
+func (*ListDisksResponse) Descriptor() ([]byte, []int) {
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *ListDisksResponse) GetDisks() []*Disk {
+	if x != nil {
+		return x.Disks
+	}
+	return nil
+}
+
+type Disk struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Device, e.g. /dev/nvme0n1.
+	Device    string `protobuf:"bytes,1,opt,name=device,proto3" json:"device,omitempty"`
+	SizeBytes uint64 `protobuf:"varint,2,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
+	Model     string `protobuf:"bytes,3,opt,name=model,proto3" json:"model,omitempty"`
+	Removable bool   `protobuf:"varint,4,opt,name=removable,proto3" json:"removable,omitempty"`
+	// Boot says that the box has started from it.
+	Boot bool `protobuf:"varint,5,opt,name=boot,proto3" json:"boot,omitempty"`
+	// Content is what is on it as far as it can be told, e.g. "EntroOS", "GPT,
+	// 3 partitions", "empty".
+	Content       string `protobuf:"bytes,6,opt,name=content,proto3" json:"content,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Disk) Reset() {
+	*x = Disk{}
+	mi := &file_entroos_v1_admin_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Disk) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Disk) ProtoMessage() {}
+
+func (x *Disk) ProtoReflect() protoreflect.Message {
+	mi := &file_entroos_v1_admin_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Disk.ProtoReflect.Descriptor instead.
+func (*Disk) Descriptor() ([]byte, []int) {
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *Disk) GetDevice() string {
+	if x != nil {
+		return x.Device
+	}
+	return ""
+}
+
+func (x *Disk) GetSizeBytes() uint64 {
+	if x != nil {
+		return x.SizeBytes
+	}
+	return 0
+}
+
+func (x *Disk) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *Disk) GetRemovable() bool {
+	if x != nil {
+		return x.Removable
+	}
+	return false
+}
+
+func (x *Disk) GetBoot() bool {
+	if x != nil {
+		return x.Boot
+	}
+	return false
+}
+
+func (x *Disk) GetContent() string {
+	if x != nil {
+		return x.Content
+	}
+	return ""
+}
+
+type InstallRequest struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Device string                 `protobuf:"bytes,1,opt,name=device,proto3" json:"device,omitempty"`
+	// Force overwrites a disk that is not empty.
+	Force         bool `protobuf:"varint,2,opt,name=force,proto3" json:"force,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InstallRequest) Reset() {
+	*x = InstallRequest{}
+	mi := &file_entroos_v1_admin_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InstallRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InstallRequest) ProtoMessage() {}
+
+func (x *InstallRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_entroos_v1_admin_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InstallRequest.ProtoReflect.Descriptor instead.
+func (*InstallRequest) Descriptor() ([]byte, []int) {
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *InstallRequest) GetDevice() string {
+	if x != nil {
+		return x.Device
+	}
+	return ""
+}
+
+func (x *InstallRequest) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
+}
+
+type InstallResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Step is in plain words, e.g. "writing the EFI system partition".
+	Step       string `protobuf:"bytes,1,opt,name=step,proto3" json:"step,omitempty"`
+	DoneBytes  uint64 `protobuf:"varint,2,opt,name=done_bytes,json=doneBytes,proto3" json:"done_bytes,omitempty"`
+	TotalBytes uint64 `protobuf:"varint,3,opt,name=total_bytes,json=totalBytes,proto3" json:"total_bytes,omitempty"`
+	// Warning is what did not work and does not keep the disk from booting.
+	Warning       string `protobuf:"bytes,4,opt,name=warning,proto3" json:"warning,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InstallResponse) Reset() {
+	*x = InstallResponse{}
+	mi := &file_entroos_v1_admin_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InstallResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InstallResponse) ProtoMessage() {}
+
+func (x *InstallResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_entroos_v1_admin_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InstallResponse.ProtoReflect.Descriptor instead.
+func (*InstallResponse) Descriptor() ([]byte, []int) {
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *InstallResponse) GetStep() string {
+	if x != nil {
+		return x.Step
+	}
+	return ""
+}
+
+func (x *InstallResponse) GetDoneBytes() uint64 {
+	if x != nil {
+		return x.DoneBytes
+	}
+	return 0
+}
+
+func (x *InstallResponse) GetTotalBytes() uint64 {
+	if x != nil {
+		return x.TotalBytes
+	}
+	return 0
+}
+
+func (x *InstallResponse) GetWarning() string {
+	if x != nil {
+		return x.Warning
+	}
+	return ""
+}
+
+type RepairDataRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RepairDataRequest) Reset() {
+	*x = RepairDataRequest{}
+	mi := &file_entroos_v1_admin_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RepairDataRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RepairDataRequest) ProtoMessage() {}
+
+func (x *RepairDataRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_entroos_v1_admin_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RepairDataRequest.ProtoReflect.Descriptor instead.
+func (*RepairDataRequest) Descriptor() ([]byte, []int) {
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{54}
+}
+
+type RepairDataResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Output of e2fsck as it comes.
+	Output        []byte `protobuf:"bytes,1,opt,name=output,proto3" json:"output,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RepairDataResponse) Reset() {
+	*x = RepairDataResponse{}
+	mi := &file_entroos_v1_admin_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RepairDataResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RepairDataResponse) ProtoMessage() {}
+
+func (x *RepairDataResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_entroos_v1_admin_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RepairDataResponse.ProtoReflect.Descriptor instead.
+func (*RepairDataResponse) Descriptor() ([]byte, []int) {
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *RepairDataResponse) GetOutput() []byte {
+	if x != nil {
+		return x.Output
+	}
+	return nil
+}
+
+type ResetDataRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResetDataRequest) Reset() {
+	*x = ResetDataRequest{}
+	mi := &file_entroos_v1_admin_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResetDataRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResetDataRequest) ProtoMessage() {}
+
+func (x *ResetDataRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_entroos_v1_admin_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResetDataRequest.ProtoReflect.Descriptor instead.
+func (*ResetDataRequest) Descriptor() ([]byte, []int) {
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{56}
+}
+
+type ResetDataResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResetDataResponse) Reset() {
+	*x = ResetDataResponse{}
+	mi := &file_entroos_v1_admin_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResetDataResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResetDataResponse) ProtoMessage() {}
+
+func (x *ResetDataResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_entroos_v1_admin_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResetDataResponse.ProtoReflect.Descriptor instead.
+func (*ResetDataResponse) Descriptor() ([]byte, []int) {
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{57}
 }
 
 type RebootRequest struct {
@@ -2373,7 +3520,7 @@ type RebootRequest struct {
 
 func (x *RebootRequest) Reset() {
 	*x = RebootRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[37]
+	mi := &file_entroos_v1_admin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2385,7 +3532,7 @@ func (x *RebootRequest) String() string {
 func (*RebootRequest) ProtoMessage() {}
 
 func (x *RebootRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[37]
+	mi := &file_entroos_v1_admin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2398,7 +3545,7 @@ func (x *RebootRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebootRequest.ProtoReflect.Descriptor instead.
 func (*RebootRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{37}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{58}
 }
 
 type RebootResponse struct {
@@ -2409,7 +3556,7 @@ type RebootResponse struct {
 
 func (x *RebootResponse) Reset() {
 	*x = RebootResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[38]
+	mi := &file_entroos_v1_admin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2421,7 +3568,7 @@ func (x *RebootResponse) String() string {
 func (*RebootResponse) ProtoMessage() {}
 
 func (x *RebootResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[38]
+	mi := &file_entroos_v1_admin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2434,7 +3581,7 @@ func (x *RebootResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebootResponse.ProtoReflect.Descriptor instead.
 func (*RebootResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{38}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{59}
 }
 
 type PowerOffRequest struct {
@@ -2445,7 +3592,7 @@ type PowerOffRequest struct {
 
 func (x *PowerOffRequest) Reset() {
 	*x = PowerOffRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[39]
+	mi := &file_entroos_v1_admin_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2457,7 +3604,7 @@ func (x *PowerOffRequest) String() string {
 func (*PowerOffRequest) ProtoMessage() {}
 
 func (x *PowerOffRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[39]
+	mi := &file_entroos_v1_admin_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2470,7 +3617,7 @@ func (x *PowerOffRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PowerOffRequest.ProtoReflect.Descriptor instead.
 func (*PowerOffRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{39}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{60}
 }
 
 type PowerOffResponse struct {
@@ -2481,7 +3628,7 @@ type PowerOffResponse struct {
 
 func (x *PowerOffResponse) Reset() {
 	*x = PowerOffResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[40]
+	mi := &file_entroos_v1_admin_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2493,7 +3640,7 @@ func (x *PowerOffResponse) String() string {
 func (*PowerOffResponse) ProtoMessage() {}
 
 func (x *PowerOffResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[40]
+	mi := &file_entroos_v1_admin_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2506,7 +3653,7 @@ func (x *PowerOffResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PowerOffResponse.ProtoReflect.Descriptor instead.
 func (*PowerOffResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{40}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{61}
 }
 
 var File_entroos_v1_admin_proto protoreflect.FileDescriptor
@@ -2521,7 +3668,7 @@ const file_entroos_v1_admin_proto_rawDesc = "" +
 	"\x06kernel\x18\x02 \x01(\tR\x06kernel\x12\x12\n" +
 	"\x04runc\x18\x03 \x01(\tR\x04runc\x12\x0e\n" +
 	"\x02go\x18\x04 \x01(\tR\x02go\"\x12\n" +
-	"\x10GetStatusRequest\"\x9a\x06\n" +
+	"\x10GetStatusRequest\"\x92\a\n" +
 	"\x11GetStatusResponse\x12\x1a\n" +
 	"\bhostname\x18\x01 \x01(\tR\bhostname\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x14\n" +
@@ -2546,7 +3693,14 @@ const file_entroos_v1_admin_proto_rawDesc = "" +
 	"dataDevice\x12(\n" +
 	"\x10data_total_bytes\x18\x14 \x01(\x04R\x0edataTotalBytes\x12&\n" +
 	"\x0fdata_free_bytes\x18\x15 \x01(\x04R\rdataFreeBytes\x12%\n" +
-	"\x0eorphans_reaped\x18\x16 \x01(\x04R\rorphansReaped\"\xcd\x01\n" +
+	"\x0eorphans_reaped\x18\x16 \x01(\x04R\rorphansReaped\x12=\n" +
+	"\rprevious_boot\x18\x17 \x01(\v2\x18.entroos.v1.PreviousBootR\fpreviousBoot\x12\x1d\n" +
+	"\n" +
+	"boot_entry\x18\x18 \x01(\tR\tbootEntry\x12\x18\n" +
+	"\ablessed\x18\x19 \x01(\bR\ablessed\"4\n" +
+	"\fPreviousBoot\x12\x10\n" +
+	"\x03end\x18\x01 \x01(\tR\x03end\x12\x12\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\"\xcd\x01\n" +
 	"\aService\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x10\n" +
@@ -2572,7 +3726,12 @@ const file_entroos_v1_admin_proto_rawDesc = "" +
 	"\x06images\x18\x01 \x03(\v2\x11.entroos.v1.ImageR\x06images\"*\n" +
 	"\x12RemoveImageRequest\x12\x14\n" +
 	"\x05image\x18\x01 \x01(\tR\x05image\"\x15\n" +
-	"\x13RemoveImageResponse\":\n" +
+	"\x13RemoveImageResponse\"\x14\n" +
+	"\x12PruneImagesRequest\"c\n" +
+	"\x13PruneImagesResponse\x12+\n" +
+	"\aremoved\x18\x01 \x03(\v2\x11.entroos.v1.ImageR\aremoved\x12\x1f\n" +
+	"\vfreed_bytes\x18\x02 \x01(\x04R\n" +
+	"freedBytes\":\n" +
 	"\n" +
 	"WindowSize\x12\x12\n" +
 	"\x04rows\x18\x01 \x01(\rR\x04rows\x12\x18\n" +
@@ -2665,12 +3824,73 @@ const file_entroos_v1_admin_proto_rawDesc = "" +
 	"\bresponse\")\n" +
 	"\n" +
 	"ExecExited\x12\x1b\n" +
-	"\texit_code\x18\x01 \x01(\x05R\bexitCode\"\x0f\n" +
+	"\texit_code\x18\x01 \x01(\x05R\bexitCode\"<\n" +
+	"\x11WatchUsageRequest\x12'\n" +
+	"\x0finterval_millis\x18\x01 \x01(\rR\x0eintervalMillis\"\xc1\x01\n" +
+	"\x12WatchUsageResponse\x12$\n" +
+	"\x0etime_unix_nano\x18\x01 \x01(\x03R\ftimeUnixNano\x12#\n" +
+	"\x03box\x18\x02 \x01(\v2\x11.entroos.v1.UsageR\x03box\x121\n" +
+	"\n" +
+	"containers\x18\x03 \x03(\v2\x11.entroos.v1.UsageR\n" +
+	"containers\x12-\n" +
+	"\bservices\x18\x04 \x03(\v2\x11.entroos.v1.UsageR\bservices\"\x8c\x02\n" +
+	"\x05Usage\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12!\n" +
+	"\fcontainer_id\x18\x02 \x01(\tR\vcontainerId\x12\x1d\n" +
+	"\n" +
+	"cpu_micros\x18\x03 \x01(\x04R\tcpuMicros\x12!\n" +
+	"\fmemory_bytes\x18\x04 \x01(\x04R\vmemoryBytes\x12,\n" +
+	"\x12memory_limit_bytes\x18\x05 \x01(\x04R\x10memoryLimitBytes\x12\x12\n" +
+	"\x04pids\x18\x06 \x01(\x04R\x04pids\x12\"\n" +
+	"\rio_read_bytes\x18\a \x01(\x04R\vioReadBytes\x12$\n" +
+	"\x0eio_write_bytes\x18\b \x01(\x04R\fioWriteBytes\"\x12\n" +
+	"\x10GetConfigRequest\"x\n" +
+	"\x11GetConfigResponse\x12\x19\n" +
+	"\bbuilt_in\x18\x01 \x01(\tR\abuiltIn\x12\x10\n" +
+	"\x03own\x18\x02 \x01(\tR\x03own\x12\x1c\n" +
+	"\teffective\x18\x03 \x01(\tR\teffective\x12\x18\n" +
+	"\aproblem\x18\x04 \x01(\tR\aproblem\"(\n" +
+	"\x12CheckConfigRequest\x12\x12\n" +
+	"\x04yaml\x18\x01 \x01(\tR\x04yaml\"3\n" +
+	"\x13CheckConfigResponse\x12\x1c\n" +
+	"\teffective\x18\x01 \x01(\tR\teffective\"N\n" +
+	"\x10SetConfigRequest\x12\x12\n" +
+	"\x04file\x18\x01 \x01(\tR\x04file\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x03 \x01(\tR\x05value\"T\n" +
+	"\x11SetConfigResponse\x12\x1c\n" +
+	"\teffective\x18\x01 \x01(\tR\teffective\x12!\n" +
+	"\fpending_keys\x18\x02 \x03(\tR\vpendingKeys\"\x12\n" +
+	"\x10ListDisksRequest\";\n" +
+	"\x11ListDisksResponse\x12&\n" +
+	"\x05disks\x18\x01 \x03(\v2\x10.entroos.v1.DiskR\x05disks\"\x9f\x01\n" +
+	"\x04Disk\x12\x16\n" +
+	"\x06device\x18\x01 \x01(\tR\x06device\x12\x1d\n" +
+	"\n" +
+	"size_bytes\x18\x02 \x01(\x04R\tsizeBytes\x12\x14\n" +
+	"\x05model\x18\x03 \x01(\tR\x05model\x12\x1c\n" +
+	"\tremovable\x18\x04 \x01(\bR\tremovable\x12\x12\n" +
+	"\x04boot\x18\x05 \x01(\bR\x04boot\x12\x18\n" +
+	"\acontent\x18\x06 \x01(\tR\acontent\">\n" +
+	"\x0eInstallRequest\x12\x16\n" +
+	"\x06device\x18\x01 \x01(\tR\x06device\x12\x14\n" +
+	"\x05force\x18\x02 \x01(\bR\x05force\"\x7f\n" +
+	"\x0fInstallResponse\x12\x12\n" +
+	"\x04step\x18\x01 \x01(\tR\x04step\x12\x1d\n" +
+	"\n" +
+	"done_bytes\x18\x02 \x01(\x04R\tdoneBytes\x12\x1f\n" +
+	"\vtotal_bytes\x18\x03 \x01(\x04R\n" +
+	"totalBytes\x12\x18\n" +
+	"\awarning\x18\x04 \x01(\tR\awarning\"\x13\n" +
+	"\x11RepairDataRequest\",\n" +
+	"\x12RepairDataResponse\x12\x16\n" +
+	"\x06output\x18\x01 \x01(\fR\x06output\"\x12\n" +
+	"\x10ResetDataRequest\"\x13\n" +
+	"\x11ResetDataResponse\"\x0f\n" +
 	"\rRebootRequest\"\x10\n" +
 	"\x0eRebootResponse\"\x11\n" +
 	"\x0fPowerOffRequest\"\x12\n" +
-	"\x10PowerOffResponse2\xb7\n" +
-	"\n" +
+	"\x10PowerOffResponse2\xe3\x0f\n" +
 	"\fAdminService\x12K\n" +
 	"\n" +
 	"GetVersion\x12\x1d.entroos.v1.GetVersionRequest\x1a\x1e.entroos.v1.GetVersionResponse\x12H\n" +
@@ -2680,7 +3900,8 @@ const file_entroos_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"ListImages\x12\x1d.entroos.v1.ListImagesRequest\x1a\x1e.entroos.v1.ListImagesResponse\x12P\n" +
 	"\vImportImage\x12\x1e.entroos.v1.ImportImageRequest\x1a\x1f.entroos.v1.ImportImageResponse(\x01\x12N\n" +
-	"\vRemoveImage\x12\x1e.entroos.v1.RemoveImageRequest\x1a\x1f.entroos.v1.RemoveImageResponse\x12:\n" +
+	"\vRemoveImage\x12\x1e.entroos.v1.RemoveImageRequest\x1a\x1f.entroos.v1.RemoveImageResponse\x12N\n" +
+	"\vPruneImages\x12\x1e.entroos.v1.PruneImagesRequest\x1a\x1f.entroos.v1.PruneImagesResponse\x12:\n" +
 	"\x03Run\x12\x16.entroos.v1.RunRequest\x1a\x17.entroos.v1.RunResponse(\x010\x01\x12W\n" +
 	"\x0eListContainers\x12!.entroos.v1.ListContainersRequest\x1a\".entroos.v1.ListContainersResponse\x12T\n" +
 	"\rStopContainer\x12 .entroos.v1.StopContainerRequest\x1a!.entroos.v1.StopContainerResponse\x12W\n" +
@@ -2688,7 +3909,17 @@ const file_entroos_v1_admin_proto_rawDesc = "" +
 	"\rKillContainer\x12 .entroos.v1.KillContainerRequest\x1a!.entroos.v1.KillContainerResponse\x12Z\n" +
 	"\x0fRemoveContainer\x12\".entroos.v1.RemoveContainerRequest\x1a#.entroos.v1.RemoveContainerResponse\x12;\n" +
 	"\x04Logs\x12\x17.entroos.v1.LogsRequest\x1a\x18.entroos.v1.LogsResponse0\x01\x12=\n" +
-	"\x04Exec\x12\x17.entroos.v1.ExecRequest\x1a\x18.entroos.v1.ExecResponse(\x010\x01\x12?\n" +
+	"\x04Exec\x12\x17.entroos.v1.ExecRequest\x1a\x18.entroos.v1.ExecResponse(\x010\x01\x12M\n" +
+	"\n" +
+	"WatchUsage\x12\x1d.entroos.v1.WatchUsageRequest\x1a\x1e.entroos.v1.WatchUsageResponse0\x01\x12H\n" +
+	"\tGetConfig\x12\x1c.entroos.v1.GetConfigRequest\x1a\x1d.entroos.v1.GetConfigResponse\x12N\n" +
+	"\vCheckConfig\x12\x1e.entroos.v1.CheckConfigRequest\x1a\x1f.entroos.v1.CheckConfigResponse\x12H\n" +
+	"\tSetConfig\x12\x1c.entroos.v1.SetConfigRequest\x1a\x1d.entroos.v1.SetConfigResponse\x12H\n" +
+	"\tListDisks\x12\x1c.entroos.v1.ListDisksRequest\x1a\x1d.entroos.v1.ListDisksResponse\x12D\n" +
+	"\aInstall\x12\x1a.entroos.v1.InstallRequest\x1a\x1b.entroos.v1.InstallResponse0\x01\x12M\n" +
+	"\n" +
+	"RepairData\x12\x1d.entroos.v1.RepairDataRequest\x1a\x1e.entroos.v1.RepairDataResponse0\x01\x12H\n" +
+	"\tResetData\x12\x1c.entroos.v1.ResetDataRequest\x1a\x1d.entroos.v1.ResetDataResponse\x12?\n" +
 	"\x06Reboot\x12\x19.entroos.v1.RebootRequest\x1a\x1a.entroos.v1.RebootResponse\x12E\n" +
 	"\bPowerOff\x12\x1b.entroos.v1.PowerOffRequest\x1a\x1c.entroos.v1.PowerOffResponseB5Z3github.com/entroos/entroos/api/entroos/v1;entroosv1b\x06proto3"
 
@@ -2705,112 +3936,157 @@ func file_entroos_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_entroos_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_entroos_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
+var file_entroos_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 62)
 var file_entroos_v1_admin_proto_goTypes = []any{
 	(LogsResponse_Stream)(0),        // 0: entroos.v1.LogsResponse.Stream
 	(*GetVersionRequest)(nil),       // 1: entroos.v1.GetVersionRequest
 	(*GetVersionResponse)(nil),      // 2: entroos.v1.GetVersionResponse
 	(*GetStatusRequest)(nil),        // 3: entroos.v1.GetStatusRequest
 	(*GetStatusResponse)(nil),       // 4: entroos.v1.GetStatusResponse
-	(*Service)(nil),                 // 5: entroos.v1.Service
-	(*ListServicesRequest)(nil),     // 6: entroos.v1.ListServicesRequest
-	(*ListServicesResponse)(nil),    // 7: entroos.v1.ListServicesResponse
-	(*SignalServiceRequest)(nil),    // 8: entroos.v1.SignalServiceRequest
-	(*SignalServiceResponse)(nil),   // 9: entroos.v1.SignalServiceResponse
-	(*ListImagesRequest)(nil),       // 10: entroos.v1.ListImagesRequest
-	(*ListImagesResponse)(nil),      // 11: entroos.v1.ListImagesResponse
-	(*ImportImageRequest)(nil),      // 12: entroos.v1.ImportImageRequest
-	(*ImportImageResponse)(nil),     // 13: entroos.v1.ImportImageResponse
-	(*RemoveImageRequest)(nil),      // 14: entroos.v1.RemoveImageRequest
-	(*RemoveImageResponse)(nil),     // 15: entroos.v1.RemoveImageResponse
-	(*WindowSize)(nil),              // 16: entroos.v1.WindowSize
-	(*ProcessInput)(nil),            // 17: entroos.v1.ProcessInput
-	(*RunRequest)(nil),              // 18: entroos.v1.RunRequest
-	(*RunStart)(nil),                // 19: entroos.v1.RunStart
-	(*RunResponse)(nil),             // 20: entroos.v1.RunResponse
-	(*RunExited)(nil),               // 21: entroos.v1.RunExited
-	(*ListContainersRequest)(nil),   // 22: entroos.v1.ListContainersRequest
-	(*ListContainersResponse)(nil),  // 23: entroos.v1.ListContainersResponse
-	(*StopContainerRequest)(nil),    // 24: entroos.v1.StopContainerRequest
-	(*StopContainerResponse)(nil),   // 25: entroos.v1.StopContainerResponse
-	(*StartContainerRequest)(nil),   // 26: entroos.v1.StartContainerRequest
-	(*StartContainerResponse)(nil),  // 27: entroos.v1.StartContainerResponse
-	(*KillContainerRequest)(nil),    // 28: entroos.v1.KillContainerRequest
-	(*KillContainerResponse)(nil),   // 29: entroos.v1.KillContainerResponse
-	(*RemoveContainerRequest)(nil),  // 30: entroos.v1.RemoveContainerRequest
-	(*RemoveContainerResponse)(nil), // 31: entroos.v1.RemoveContainerResponse
-	(*LogsRequest)(nil),             // 32: entroos.v1.LogsRequest
-	(*LogsResponse)(nil),            // 33: entroos.v1.LogsResponse
-	(*ExecRequest)(nil),             // 34: entroos.v1.ExecRequest
-	(*ExecStart)(nil),               // 35: entroos.v1.ExecStart
-	(*ExecResponse)(nil),            // 36: entroos.v1.ExecResponse
-	(*ExecExited)(nil),              // 37: entroos.v1.ExecExited
-	(*RebootRequest)(nil),           // 38: entroos.v1.RebootRequest
-	(*RebootResponse)(nil),          // 39: entroos.v1.RebootResponse
-	(*PowerOffRequest)(nil),         // 40: entroos.v1.PowerOffRequest
-	(*PowerOffResponse)(nil),        // 41: entroos.v1.PowerOffResponse
-	(*Image)(nil),                   // 42: entroos.v1.Image
-	(*WorkloadSpec)(nil),            // 43: entroos.v1.WorkloadSpec
-	(*Container)(nil),               // 44: entroos.v1.Container
+	(*PreviousBoot)(nil),            // 5: entroos.v1.PreviousBoot
+	(*Service)(nil),                 // 6: entroos.v1.Service
+	(*ListServicesRequest)(nil),     // 7: entroos.v1.ListServicesRequest
+	(*ListServicesResponse)(nil),    // 8: entroos.v1.ListServicesResponse
+	(*SignalServiceRequest)(nil),    // 9: entroos.v1.SignalServiceRequest
+	(*SignalServiceResponse)(nil),   // 10: entroos.v1.SignalServiceResponse
+	(*ListImagesRequest)(nil),       // 11: entroos.v1.ListImagesRequest
+	(*ListImagesResponse)(nil),      // 12: entroos.v1.ListImagesResponse
+	(*ImportImageRequest)(nil),      // 13: entroos.v1.ImportImageRequest
+	(*ImportImageResponse)(nil),     // 14: entroos.v1.ImportImageResponse
+	(*RemoveImageRequest)(nil),      // 15: entroos.v1.RemoveImageRequest
+	(*RemoveImageResponse)(nil),     // 16: entroos.v1.RemoveImageResponse
+	(*PruneImagesRequest)(nil),      // 17: entroos.v1.PruneImagesRequest
+	(*PruneImagesResponse)(nil),     // 18: entroos.v1.PruneImagesResponse
+	(*WindowSize)(nil),              // 19: entroos.v1.WindowSize
+	(*ProcessInput)(nil),            // 20: entroos.v1.ProcessInput
+	(*RunRequest)(nil),              // 21: entroos.v1.RunRequest
+	(*RunStart)(nil),                // 22: entroos.v1.RunStart
+	(*RunResponse)(nil),             // 23: entroos.v1.RunResponse
+	(*RunExited)(nil),               // 24: entroos.v1.RunExited
+	(*ListContainersRequest)(nil),   // 25: entroos.v1.ListContainersRequest
+	(*ListContainersResponse)(nil),  // 26: entroos.v1.ListContainersResponse
+	(*StopContainerRequest)(nil),    // 27: entroos.v1.StopContainerRequest
+	(*StopContainerResponse)(nil),   // 28: entroos.v1.StopContainerResponse
+	(*StartContainerRequest)(nil),   // 29: entroos.v1.StartContainerRequest
+	(*StartContainerResponse)(nil),  // 30: entroos.v1.StartContainerResponse
+	(*KillContainerRequest)(nil),    // 31: entroos.v1.KillContainerRequest
+	(*KillContainerResponse)(nil),   // 32: entroos.v1.KillContainerResponse
+	(*RemoveContainerRequest)(nil),  // 33: entroos.v1.RemoveContainerRequest
+	(*RemoveContainerResponse)(nil), // 34: entroos.v1.RemoveContainerResponse
+	(*LogsRequest)(nil),             // 35: entroos.v1.LogsRequest
+	(*LogsResponse)(nil),            // 36: entroos.v1.LogsResponse
+	(*ExecRequest)(nil),             // 37: entroos.v1.ExecRequest
+	(*ExecStart)(nil),               // 38: entroos.v1.ExecStart
+	(*ExecResponse)(nil),            // 39: entroos.v1.ExecResponse
+	(*ExecExited)(nil),              // 40: entroos.v1.ExecExited
+	(*WatchUsageRequest)(nil),       // 41: entroos.v1.WatchUsageRequest
+	(*WatchUsageResponse)(nil),      // 42: entroos.v1.WatchUsageResponse
+	(*Usage)(nil),                   // 43: entroos.v1.Usage
+	(*GetConfigRequest)(nil),        // 44: entroos.v1.GetConfigRequest
+	(*GetConfigResponse)(nil),       // 45: entroos.v1.GetConfigResponse
+	(*CheckConfigRequest)(nil),      // 46: entroos.v1.CheckConfigRequest
+	(*CheckConfigResponse)(nil),     // 47: entroos.v1.CheckConfigResponse
+	(*SetConfigRequest)(nil),        // 48: entroos.v1.SetConfigRequest
+	(*SetConfigResponse)(nil),       // 49: entroos.v1.SetConfigResponse
+	(*ListDisksRequest)(nil),        // 50: entroos.v1.ListDisksRequest
+	(*ListDisksResponse)(nil),       // 51: entroos.v1.ListDisksResponse
+	(*Disk)(nil),                    // 52: entroos.v1.Disk
+	(*InstallRequest)(nil),          // 53: entroos.v1.InstallRequest
+	(*InstallResponse)(nil),         // 54: entroos.v1.InstallResponse
+	(*RepairDataRequest)(nil),       // 55: entroos.v1.RepairDataRequest
+	(*RepairDataResponse)(nil),      // 56: entroos.v1.RepairDataResponse
+	(*ResetDataRequest)(nil),        // 57: entroos.v1.ResetDataRequest
+	(*ResetDataResponse)(nil),       // 58: entroos.v1.ResetDataResponse
+	(*RebootRequest)(nil),           // 59: entroos.v1.RebootRequest
+	(*RebootResponse)(nil),          // 60: entroos.v1.RebootResponse
+	(*PowerOffRequest)(nil),         // 61: entroos.v1.PowerOffRequest
+	(*PowerOffResponse)(nil),        // 62: entroos.v1.PowerOffResponse
+	(*Image)(nil),                   // 63: entroos.v1.Image
+	(*WorkloadSpec)(nil),            // 64: entroos.v1.WorkloadSpec
+	(*Container)(nil),               // 65: entroos.v1.Container
 }
 var file_entroos_v1_admin_proto_depIdxs = []int32{
-	5,  // 0: entroos.v1.ListServicesResponse.services:type_name -> entroos.v1.Service
-	42, // 1: entroos.v1.ListImagesResponse.images:type_name -> entroos.v1.Image
-	42, // 2: entroos.v1.ImportImageResponse.images:type_name -> entroos.v1.Image
-	16, // 3: entroos.v1.ProcessInput.resize:type_name -> entroos.v1.WindowSize
-	19, // 4: entroos.v1.RunRequest.start:type_name -> entroos.v1.RunStart
-	17, // 5: entroos.v1.RunRequest.input:type_name -> entroos.v1.ProcessInput
-	43, // 6: entroos.v1.RunStart.spec:type_name -> entroos.v1.WorkloadSpec
-	16, // 7: entroos.v1.RunStart.window:type_name -> entroos.v1.WindowSize
-	44, // 8: entroos.v1.RunResponse.created:type_name -> entroos.v1.Container
-	21, // 9: entroos.v1.RunResponse.exited:type_name -> entroos.v1.RunExited
-	44, // 10: entroos.v1.ListContainersResponse.containers:type_name -> entroos.v1.Container
-	44, // 11: entroos.v1.StopContainerResponse.container:type_name -> entroos.v1.Container
-	44, // 12: entroos.v1.StartContainerResponse.container:type_name -> entroos.v1.Container
-	0,  // 13: entroos.v1.LogsResponse.stream:type_name -> entroos.v1.LogsResponse.Stream
-	35, // 14: entroos.v1.ExecRequest.start:type_name -> entroos.v1.ExecStart
-	17, // 15: entroos.v1.ExecRequest.input:type_name -> entroos.v1.ProcessInput
-	16, // 16: entroos.v1.ExecStart.window:type_name -> entroos.v1.WindowSize
-	37, // 17: entroos.v1.ExecResponse.exited:type_name -> entroos.v1.ExecExited
-	1,  // 18: entroos.v1.AdminService.GetVersion:input_type -> entroos.v1.GetVersionRequest
-	3,  // 19: entroos.v1.AdminService.GetStatus:input_type -> entroos.v1.GetStatusRequest
-	6,  // 20: entroos.v1.AdminService.ListServices:input_type -> entroos.v1.ListServicesRequest
-	8,  // 21: entroos.v1.AdminService.SignalService:input_type -> entroos.v1.SignalServiceRequest
-	10, // 22: entroos.v1.AdminService.ListImages:input_type -> entroos.v1.ListImagesRequest
-	12, // 23: entroos.v1.AdminService.ImportImage:input_type -> entroos.v1.ImportImageRequest
-	14, // 24: entroos.v1.AdminService.RemoveImage:input_type -> entroos.v1.RemoveImageRequest
-	18, // 25: entroos.v1.AdminService.Run:input_type -> entroos.v1.RunRequest
-	22, // 26: entroos.v1.AdminService.ListContainers:input_type -> entroos.v1.ListContainersRequest
-	24, // 27: entroos.v1.AdminService.StopContainer:input_type -> entroos.v1.StopContainerRequest
-	26, // 28: entroos.v1.AdminService.StartContainer:input_type -> entroos.v1.StartContainerRequest
-	28, // 29: entroos.v1.AdminService.KillContainer:input_type -> entroos.v1.KillContainerRequest
-	30, // 30: entroos.v1.AdminService.RemoveContainer:input_type -> entroos.v1.RemoveContainerRequest
-	32, // 31: entroos.v1.AdminService.Logs:input_type -> entroos.v1.LogsRequest
-	34, // 32: entroos.v1.AdminService.Exec:input_type -> entroos.v1.ExecRequest
-	38, // 33: entroos.v1.AdminService.Reboot:input_type -> entroos.v1.RebootRequest
-	40, // 34: entroos.v1.AdminService.PowerOff:input_type -> entroos.v1.PowerOffRequest
-	2,  // 35: entroos.v1.AdminService.GetVersion:output_type -> entroos.v1.GetVersionResponse
-	4,  // 36: entroos.v1.AdminService.GetStatus:output_type -> entroos.v1.GetStatusResponse
-	7,  // 37: entroos.v1.AdminService.ListServices:output_type -> entroos.v1.ListServicesResponse
-	9,  // 38: entroos.v1.AdminService.SignalService:output_type -> entroos.v1.SignalServiceResponse
-	11, // 39: entroos.v1.AdminService.ListImages:output_type -> entroos.v1.ListImagesResponse
-	13, // 40: entroos.v1.AdminService.ImportImage:output_type -> entroos.v1.ImportImageResponse
-	15, // 41: entroos.v1.AdminService.RemoveImage:output_type -> entroos.v1.RemoveImageResponse
-	20, // 42: entroos.v1.AdminService.Run:output_type -> entroos.v1.RunResponse
-	23, // 43: entroos.v1.AdminService.ListContainers:output_type -> entroos.v1.ListContainersResponse
-	25, // 44: entroos.v1.AdminService.StopContainer:output_type -> entroos.v1.StopContainerResponse
-	27, // 45: entroos.v1.AdminService.StartContainer:output_type -> entroos.v1.StartContainerResponse
-	29, // 46: entroos.v1.AdminService.KillContainer:output_type -> entroos.v1.KillContainerResponse
-	31, // 47: entroos.v1.AdminService.RemoveContainer:output_type -> entroos.v1.RemoveContainerResponse
-	33, // 48: entroos.v1.AdminService.Logs:output_type -> entroos.v1.LogsResponse
-	36, // 49: entroos.v1.AdminService.Exec:output_type -> entroos.v1.ExecResponse
-	39, // 50: entroos.v1.AdminService.Reboot:output_type -> entroos.v1.RebootResponse
-	41, // 51: entroos.v1.AdminService.PowerOff:output_type -> entroos.v1.PowerOffResponse
-	35, // [35:52] is the sub-list for method output_type
-	18, // [18:35] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	5,  // 0: entroos.v1.GetStatusResponse.previous_boot:type_name -> entroos.v1.PreviousBoot
+	6,  // 1: entroos.v1.ListServicesResponse.services:type_name -> entroos.v1.Service
+	63, // 2: entroos.v1.ListImagesResponse.images:type_name -> entroos.v1.Image
+	63, // 3: entroos.v1.ImportImageResponse.images:type_name -> entroos.v1.Image
+	63, // 4: entroos.v1.PruneImagesResponse.removed:type_name -> entroos.v1.Image
+	19, // 5: entroos.v1.ProcessInput.resize:type_name -> entroos.v1.WindowSize
+	22, // 6: entroos.v1.RunRequest.start:type_name -> entroos.v1.RunStart
+	20, // 7: entroos.v1.RunRequest.input:type_name -> entroos.v1.ProcessInput
+	64, // 8: entroos.v1.RunStart.spec:type_name -> entroos.v1.WorkloadSpec
+	19, // 9: entroos.v1.RunStart.window:type_name -> entroos.v1.WindowSize
+	65, // 10: entroos.v1.RunResponse.created:type_name -> entroos.v1.Container
+	24, // 11: entroos.v1.RunResponse.exited:type_name -> entroos.v1.RunExited
+	65, // 12: entroos.v1.ListContainersResponse.containers:type_name -> entroos.v1.Container
+	65, // 13: entroos.v1.StopContainerResponse.container:type_name -> entroos.v1.Container
+	65, // 14: entroos.v1.StartContainerResponse.container:type_name -> entroos.v1.Container
+	0,  // 15: entroos.v1.LogsResponse.stream:type_name -> entroos.v1.LogsResponse.Stream
+	38, // 16: entroos.v1.ExecRequest.start:type_name -> entroos.v1.ExecStart
+	20, // 17: entroos.v1.ExecRequest.input:type_name -> entroos.v1.ProcessInput
+	19, // 18: entroos.v1.ExecStart.window:type_name -> entroos.v1.WindowSize
+	40, // 19: entroos.v1.ExecResponse.exited:type_name -> entroos.v1.ExecExited
+	43, // 20: entroos.v1.WatchUsageResponse.box:type_name -> entroos.v1.Usage
+	43, // 21: entroos.v1.WatchUsageResponse.containers:type_name -> entroos.v1.Usage
+	43, // 22: entroos.v1.WatchUsageResponse.services:type_name -> entroos.v1.Usage
+	52, // 23: entroos.v1.ListDisksResponse.disks:type_name -> entroos.v1.Disk
+	1,  // 24: entroos.v1.AdminService.GetVersion:input_type -> entroos.v1.GetVersionRequest
+	3,  // 25: entroos.v1.AdminService.GetStatus:input_type -> entroos.v1.GetStatusRequest
+	7,  // 26: entroos.v1.AdminService.ListServices:input_type -> entroos.v1.ListServicesRequest
+	9,  // 27: entroos.v1.AdminService.SignalService:input_type -> entroos.v1.SignalServiceRequest
+	11, // 28: entroos.v1.AdminService.ListImages:input_type -> entroos.v1.ListImagesRequest
+	13, // 29: entroos.v1.AdminService.ImportImage:input_type -> entroos.v1.ImportImageRequest
+	15, // 30: entroos.v1.AdminService.RemoveImage:input_type -> entroos.v1.RemoveImageRequest
+	17, // 31: entroos.v1.AdminService.PruneImages:input_type -> entroos.v1.PruneImagesRequest
+	21, // 32: entroos.v1.AdminService.Run:input_type -> entroos.v1.RunRequest
+	25, // 33: entroos.v1.AdminService.ListContainers:input_type -> entroos.v1.ListContainersRequest
+	27, // 34: entroos.v1.AdminService.StopContainer:input_type -> entroos.v1.StopContainerRequest
+	29, // 35: entroos.v1.AdminService.StartContainer:input_type -> entroos.v1.StartContainerRequest
+	31, // 36: entroos.v1.AdminService.KillContainer:input_type -> entroos.v1.KillContainerRequest
+	33, // 37: entroos.v1.AdminService.RemoveContainer:input_type -> entroos.v1.RemoveContainerRequest
+	35, // 38: entroos.v1.AdminService.Logs:input_type -> entroos.v1.LogsRequest
+	37, // 39: entroos.v1.AdminService.Exec:input_type -> entroos.v1.ExecRequest
+	41, // 40: entroos.v1.AdminService.WatchUsage:input_type -> entroos.v1.WatchUsageRequest
+	44, // 41: entroos.v1.AdminService.GetConfig:input_type -> entroos.v1.GetConfigRequest
+	46, // 42: entroos.v1.AdminService.CheckConfig:input_type -> entroos.v1.CheckConfigRequest
+	48, // 43: entroos.v1.AdminService.SetConfig:input_type -> entroos.v1.SetConfigRequest
+	50, // 44: entroos.v1.AdminService.ListDisks:input_type -> entroos.v1.ListDisksRequest
+	53, // 45: entroos.v1.AdminService.Install:input_type -> entroos.v1.InstallRequest
+	55, // 46: entroos.v1.AdminService.RepairData:input_type -> entroos.v1.RepairDataRequest
+	57, // 47: entroos.v1.AdminService.ResetData:input_type -> entroos.v1.ResetDataRequest
+	59, // 48: entroos.v1.AdminService.Reboot:input_type -> entroos.v1.RebootRequest
+	61, // 49: entroos.v1.AdminService.PowerOff:input_type -> entroos.v1.PowerOffRequest
+	2,  // 50: entroos.v1.AdminService.GetVersion:output_type -> entroos.v1.GetVersionResponse
+	4,  // 51: entroos.v1.AdminService.GetStatus:output_type -> entroos.v1.GetStatusResponse
+	8,  // 52: entroos.v1.AdminService.ListServices:output_type -> entroos.v1.ListServicesResponse
+	10, // 53: entroos.v1.AdminService.SignalService:output_type -> entroos.v1.SignalServiceResponse
+	12, // 54: entroos.v1.AdminService.ListImages:output_type -> entroos.v1.ListImagesResponse
+	14, // 55: entroos.v1.AdminService.ImportImage:output_type -> entroos.v1.ImportImageResponse
+	16, // 56: entroos.v1.AdminService.RemoveImage:output_type -> entroos.v1.RemoveImageResponse
+	18, // 57: entroos.v1.AdminService.PruneImages:output_type -> entroos.v1.PruneImagesResponse
+	23, // 58: entroos.v1.AdminService.Run:output_type -> entroos.v1.RunResponse
+	26, // 59: entroos.v1.AdminService.ListContainers:output_type -> entroos.v1.ListContainersResponse
+	28, // 60: entroos.v1.AdminService.StopContainer:output_type -> entroos.v1.StopContainerResponse
+	30, // 61: entroos.v1.AdminService.StartContainer:output_type -> entroos.v1.StartContainerResponse
+	32, // 62: entroos.v1.AdminService.KillContainer:output_type -> entroos.v1.KillContainerResponse
+	34, // 63: entroos.v1.AdminService.RemoveContainer:output_type -> entroos.v1.RemoveContainerResponse
+	36, // 64: entroos.v1.AdminService.Logs:output_type -> entroos.v1.LogsResponse
+	39, // 65: entroos.v1.AdminService.Exec:output_type -> entroos.v1.ExecResponse
+	42, // 66: entroos.v1.AdminService.WatchUsage:output_type -> entroos.v1.WatchUsageResponse
+	45, // 67: entroos.v1.AdminService.GetConfig:output_type -> entroos.v1.GetConfigResponse
+	47, // 68: entroos.v1.AdminService.CheckConfig:output_type -> entroos.v1.CheckConfigResponse
+	49, // 69: entroos.v1.AdminService.SetConfig:output_type -> entroos.v1.SetConfigResponse
+	51, // 70: entroos.v1.AdminService.ListDisks:output_type -> entroos.v1.ListDisksResponse
+	54, // 71: entroos.v1.AdminService.Install:output_type -> entroos.v1.InstallResponse
+	56, // 72: entroos.v1.AdminService.RepairData:output_type -> entroos.v1.RepairDataResponse
+	58, // 73: entroos.v1.AdminService.ResetData:output_type -> entroos.v1.ResetDataResponse
+	60, // 74: entroos.v1.AdminService.Reboot:output_type -> entroos.v1.RebootResponse
+	62, // 75: entroos.v1.AdminService.PowerOff:output_type -> entroos.v1.PowerOffResponse
+	50, // [50:76] is the sub-list for method output_type
+	24, // [24:50] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_entroos_v1_admin_proto_init() }
@@ -2819,27 +4095,27 @@ func file_entroos_v1_admin_proto_init() {
 		return
 	}
 	file_entroos_v1_workload_proto_init()
-	file_entroos_v1_admin_proto_msgTypes[16].OneofWrappers = []any{
+	file_entroos_v1_admin_proto_msgTypes[19].OneofWrappers = []any{
 		(*ProcessInput_Stdin)(nil),
 		(*ProcessInput_CloseStdin)(nil),
 		(*ProcessInput_Resize)(nil),
 		(*ProcessInput_Signal)(nil),
 	}
-	file_entroos_v1_admin_proto_msgTypes[17].OneofWrappers = []any{
+	file_entroos_v1_admin_proto_msgTypes[20].OneofWrappers = []any{
 		(*RunRequest_Start)(nil),
 		(*RunRequest_Input)(nil),
 	}
-	file_entroos_v1_admin_proto_msgTypes[19].OneofWrappers = []any{
+	file_entroos_v1_admin_proto_msgTypes[22].OneofWrappers = []any{
 		(*RunResponse_Created)(nil),
 		(*RunResponse_Stdout)(nil),
 		(*RunResponse_Stderr)(nil),
 		(*RunResponse_Exited)(nil),
 	}
-	file_entroos_v1_admin_proto_msgTypes[33].OneofWrappers = []any{
+	file_entroos_v1_admin_proto_msgTypes[36].OneofWrappers = []any{
 		(*ExecRequest_Start)(nil),
 		(*ExecRequest_Input)(nil),
 	}
-	file_entroos_v1_admin_proto_msgTypes[35].OneofWrappers = []any{
+	file_entroos_v1_admin_proto_msgTypes[38].OneofWrappers = []any{
 		(*ExecResponse_Stdout)(nil),
 		(*ExecResponse_Stderr)(nil),
 		(*ExecResponse_Exited)(nil),
@@ -2850,7 +4126,7 @@ func file_entroos_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_entroos_v1_admin_proto_rawDesc), len(file_entroos_v1_admin_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   41,
+			NumMessages:   62,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -51,6 +51,9 @@ const (
 	// AdminServiceRemoveImageProcedure is the fully-qualified name of the AdminService's RemoveImage
 	// RPC.
 	AdminServiceRemoveImageProcedure = "/entroos.v1.AdminService/RemoveImage"
+	// AdminServicePruneImagesProcedure is the fully-qualified name of the AdminService's PruneImages
+	// RPC.
+	AdminServicePruneImagesProcedure = "/entroos.v1.AdminService/PruneImages"
 	// AdminServiceRunProcedure is the fully-qualified name of the AdminService's Run RPC.
 	AdminServiceRunProcedure = "/entroos.v1.AdminService/Run"
 	// AdminServiceListContainersProcedure is the fully-qualified name of the AdminService's
@@ -72,6 +75,23 @@ const (
 	AdminServiceLogsProcedure = "/entroos.v1.AdminService/Logs"
 	// AdminServiceExecProcedure is the fully-qualified name of the AdminService's Exec RPC.
 	AdminServiceExecProcedure = "/entroos.v1.AdminService/Exec"
+	// AdminServiceWatchUsageProcedure is the fully-qualified name of the AdminService's WatchUsage RPC.
+	AdminServiceWatchUsageProcedure = "/entroos.v1.AdminService/WatchUsage"
+	// AdminServiceGetConfigProcedure is the fully-qualified name of the AdminService's GetConfig RPC.
+	AdminServiceGetConfigProcedure = "/entroos.v1.AdminService/GetConfig"
+	// AdminServiceCheckConfigProcedure is the fully-qualified name of the AdminService's CheckConfig
+	// RPC.
+	AdminServiceCheckConfigProcedure = "/entroos.v1.AdminService/CheckConfig"
+	// AdminServiceSetConfigProcedure is the fully-qualified name of the AdminService's SetConfig RPC.
+	AdminServiceSetConfigProcedure = "/entroos.v1.AdminService/SetConfig"
+	// AdminServiceListDisksProcedure is the fully-qualified name of the AdminService's ListDisks RPC.
+	AdminServiceListDisksProcedure = "/entroos.v1.AdminService/ListDisks"
+	// AdminServiceInstallProcedure is the fully-qualified name of the AdminService's Install RPC.
+	AdminServiceInstallProcedure = "/entroos.v1.AdminService/Install"
+	// AdminServiceRepairDataProcedure is the fully-qualified name of the AdminService's RepairData RPC.
+	AdminServiceRepairDataProcedure = "/entroos.v1.AdminService/RepairData"
+	// AdminServiceResetDataProcedure is the fully-qualified name of the AdminService's ResetData RPC.
+	AdminServiceResetDataProcedure = "/entroos.v1.AdminService/ResetData"
 	// AdminServiceRebootProcedure is the fully-qualified name of the AdminService's Reboot RPC.
 	AdminServiceRebootProcedure = "/entroos.v1.AdminService/Reboot"
 	// AdminServicePowerOffProcedure is the fully-qualified name of the AdminService's PowerOff RPC.
@@ -91,6 +111,9 @@ type AdminServiceClient interface {
 	// compressed with gzip or zstd, in chunks of any size.
 	ImportImage(context.Context) *connect.ClientStreamForClient[v1.ImportImageRequest, v1.ImportImageResponse]
 	RemoveImage(context.Context, *connect.Request[v1.RemoveImageRequest]) (*connect.Response[v1.RemoveImageResponse], error)
+	// PruneImages removes the images that no container uses, and what imports
+	// that were cut off left.
+	PruneImages(context.Context, *connect.Request[v1.PruneImagesRequest]) (*connect.Response[v1.PruneImagesResponse], error)
 	// Run creates and starts a container. The first request carries start;
 	// later ones carry input for an attached container. The first response is
 	// created; an attached run ends with exited, sent only when the receipt is
@@ -103,6 +126,25 @@ type AdminServiceClient interface {
 	RemoveContainer(context.Context, *connect.Request[v1.RemoveContainerRequest]) (*connect.Response[v1.RemoveContainerResponse], error)
 	Logs(context.Context, *connect.Request[v1.LogsRequest]) (*connect.ServerStreamForClient[v1.LogsResponse], error)
 	Exec(context.Context) *connect.BidiStreamForClient[v1.ExecRequest, v1.ExecResponse]
+	// WatchUsage tells what containers and services use, at once and then at
+	// each interval, until the client leaves.
+	WatchUsage(context.Context, *connect.Request[v1.WatchUsageRequest]) (*connect.ServerStreamForClient[v1.WatchUsageResponse], error)
+	GetConfig(context.Context, *connect.Request[v1.GetConfigRequest]) (*connect.Response[v1.GetConfigResponse], error)
+	// CheckConfig says what the box's settings would be with that file;
+	// invalid_argument names line and column.
+	CheckConfig(context.Context, *connect.Request[v1.CheckConfigRequest]) (*connect.Response[v1.CheckConfigResponse], error)
+	// SetConfig changes the box's own settings, on disk when it answers; what is
+	// wrong is refused and changes nothing.
+	SetConfig(context.Context, *connect.Request[v1.SetConfigRequest]) (*connect.Response[v1.SetConfigResponse], error)
+	ListDisks(context.Context, *connect.Request[v1.ListDisksRequest]) (*connect.Response[v1.ListDisksResponse], error)
+	// Install puts this system, with the box's settings and no data, on another
+	// disk, reads it back, and tells the firmware of it.
+	Install(context.Context, *connect.Request[v1.InstallRequest]) (*connect.ServerStreamForClient[v1.InstallResponse], error)
+	// RepairData has a data partition that is not mounted mended by e2fsck -y;
+	// ResetData makes a new, empty one. Both take effect at the next boot, and
+	// are failed_precondition while data is mounted.
+	RepairData(context.Context, *connect.Request[v1.RepairDataRequest]) (*connect.ServerStreamForClient[v1.RepairDataResponse], error)
+	ResetData(context.Context, *connect.Request[v1.ResetDataRequest]) (*connect.Response[v1.ResetDataResponse], error)
 	// Reboot and PowerOff answer, then stop everything in order.
 	Reboot(context.Context, *connect.Request[v1.RebootRequest]) (*connect.Response[v1.RebootResponse], error)
 	PowerOff(context.Context, *connect.Request[v1.PowerOffRequest]) (*connect.Response[v1.PowerOffResponse], error)
@@ -161,6 +203,12 @@ func NewAdminServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithSchema(adminServiceMethods.ByName("RemoveImage")),
 			connect.WithClientOptions(opts...),
 		),
+		pruneImages: connect.NewClient[v1.PruneImagesRequest, v1.PruneImagesResponse](
+			httpClient,
+			baseURL+AdminServicePruneImagesProcedure,
+			connect.WithSchema(adminServiceMethods.ByName("PruneImages")),
+			connect.WithClientOptions(opts...),
+		),
 		run: connect.NewClient[v1.RunRequest, v1.RunResponse](
 			httpClient,
 			baseURL+AdminServiceRunProcedure,
@@ -209,6 +257,54 @@ func NewAdminServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithSchema(adminServiceMethods.ByName("Exec")),
 			connect.WithClientOptions(opts...),
 		),
+		watchUsage: connect.NewClient[v1.WatchUsageRequest, v1.WatchUsageResponse](
+			httpClient,
+			baseURL+AdminServiceWatchUsageProcedure,
+			connect.WithSchema(adminServiceMethods.ByName("WatchUsage")),
+			connect.WithClientOptions(opts...),
+		),
+		getConfig: connect.NewClient[v1.GetConfigRequest, v1.GetConfigResponse](
+			httpClient,
+			baseURL+AdminServiceGetConfigProcedure,
+			connect.WithSchema(adminServiceMethods.ByName("GetConfig")),
+			connect.WithClientOptions(opts...),
+		),
+		checkConfig: connect.NewClient[v1.CheckConfigRequest, v1.CheckConfigResponse](
+			httpClient,
+			baseURL+AdminServiceCheckConfigProcedure,
+			connect.WithSchema(adminServiceMethods.ByName("CheckConfig")),
+			connect.WithClientOptions(opts...),
+		),
+		setConfig: connect.NewClient[v1.SetConfigRequest, v1.SetConfigResponse](
+			httpClient,
+			baseURL+AdminServiceSetConfigProcedure,
+			connect.WithSchema(adminServiceMethods.ByName("SetConfig")),
+			connect.WithClientOptions(opts...),
+		),
+		listDisks: connect.NewClient[v1.ListDisksRequest, v1.ListDisksResponse](
+			httpClient,
+			baseURL+AdminServiceListDisksProcedure,
+			connect.WithSchema(adminServiceMethods.ByName("ListDisks")),
+			connect.WithClientOptions(opts...),
+		),
+		install: connect.NewClient[v1.InstallRequest, v1.InstallResponse](
+			httpClient,
+			baseURL+AdminServiceInstallProcedure,
+			connect.WithSchema(adminServiceMethods.ByName("Install")),
+			connect.WithClientOptions(opts...),
+		),
+		repairData: connect.NewClient[v1.RepairDataRequest, v1.RepairDataResponse](
+			httpClient,
+			baseURL+AdminServiceRepairDataProcedure,
+			connect.WithSchema(adminServiceMethods.ByName("RepairData")),
+			connect.WithClientOptions(opts...),
+		),
+		resetData: connect.NewClient[v1.ResetDataRequest, v1.ResetDataResponse](
+			httpClient,
+			baseURL+AdminServiceResetDataProcedure,
+			connect.WithSchema(adminServiceMethods.ByName("ResetData")),
+			connect.WithClientOptions(opts...),
+		),
 		reboot: connect.NewClient[v1.RebootRequest, v1.RebootResponse](
 			httpClient,
 			baseURL+AdminServiceRebootProcedure,
@@ -233,6 +329,7 @@ type adminServiceClient struct {
 	listImages      *connect.Client[v1.ListImagesRequest, v1.ListImagesResponse]
 	importImage     *connect.Client[v1.ImportImageRequest, v1.ImportImageResponse]
 	removeImage     *connect.Client[v1.RemoveImageRequest, v1.RemoveImageResponse]
+	pruneImages     *connect.Client[v1.PruneImagesRequest, v1.PruneImagesResponse]
 	run             *connect.Client[v1.RunRequest, v1.RunResponse]
 	listContainers  *connect.Client[v1.ListContainersRequest, v1.ListContainersResponse]
 	stopContainer   *connect.Client[v1.StopContainerRequest, v1.StopContainerResponse]
@@ -241,6 +338,14 @@ type adminServiceClient struct {
 	removeContainer *connect.Client[v1.RemoveContainerRequest, v1.RemoveContainerResponse]
 	logs            *connect.Client[v1.LogsRequest, v1.LogsResponse]
 	exec            *connect.Client[v1.ExecRequest, v1.ExecResponse]
+	watchUsage      *connect.Client[v1.WatchUsageRequest, v1.WatchUsageResponse]
+	getConfig       *connect.Client[v1.GetConfigRequest, v1.GetConfigResponse]
+	checkConfig     *connect.Client[v1.CheckConfigRequest, v1.CheckConfigResponse]
+	setConfig       *connect.Client[v1.SetConfigRequest, v1.SetConfigResponse]
+	listDisks       *connect.Client[v1.ListDisksRequest, v1.ListDisksResponse]
+	install         *connect.Client[v1.InstallRequest, v1.InstallResponse]
+	repairData      *connect.Client[v1.RepairDataRequest, v1.RepairDataResponse]
+	resetData       *connect.Client[v1.ResetDataRequest, v1.ResetDataResponse]
 	reboot          *connect.Client[v1.RebootRequest, v1.RebootResponse]
 	powerOff        *connect.Client[v1.PowerOffRequest, v1.PowerOffResponse]
 }
@@ -278,6 +383,11 @@ func (c *adminServiceClient) ImportImage(ctx context.Context) *connect.ClientStr
 // RemoveImage calls entroos.v1.AdminService.RemoveImage.
 func (c *adminServiceClient) RemoveImage(ctx context.Context, req *connect.Request[v1.RemoveImageRequest]) (*connect.Response[v1.RemoveImageResponse], error) {
 	return c.removeImage.CallUnary(ctx, req)
+}
+
+// PruneImages calls entroos.v1.AdminService.PruneImages.
+func (c *adminServiceClient) PruneImages(ctx context.Context, req *connect.Request[v1.PruneImagesRequest]) (*connect.Response[v1.PruneImagesResponse], error) {
+	return c.pruneImages.CallUnary(ctx, req)
 }
 
 // Run calls entroos.v1.AdminService.Run.
@@ -320,6 +430,46 @@ func (c *adminServiceClient) Exec(ctx context.Context) *connect.BidiStreamForCli
 	return c.exec.CallBidiStream(ctx)
 }
 
+// WatchUsage calls entroos.v1.AdminService.WatchUsage.
+func (c *adminServiceClient) WatchUsage(ctx context.Context, req *connect.Request[v1.WatchUsageRequest]) (*connect.ServerStreamForClient[v1.WatchUsageResponse], error) {
+	return c.watchUsage.CallServerStream(ctx, req)
+}
+
+// GetConfig calls entroos.v1.AdminService.GetConfig.
+func (c *adminServiceClient) GetConfig(ctx context.Context, req *connect.Request[v1.GetConfigRequest]) (*connect.Response[v1.GetConfigResponse], error) {
+	return c.getConfig.CallUnary(ctx, req)
+}
+
+// CheckConfig calls entroos.v1.AdminService.CheckConfig.
+func (c *adminServiceClient) CheckConfig(ctx context.Context, req *connect.Request[v1.CheckConfigRequest]) (*connect.Response[v1.CheckConfigResponse], error) {
+	return c.checkConfig.CallUnary(ctx, req)
+}
+
+// SetConfig calls entroos.v1.AdminService.SetConfig.
+func (c *adminServiceClient) SetConfig(ctx context.Context, req *connect.Request[v1.SetConfigRequest]) (*connect.Response[v1.SetConfigResponse], error) {
+	return c.setConfig.CallUnary(ctx, req)
+}
+
+// ListDisks calls entroos.v1.AdminService.ListDisks.
+func (c *adminServiceClient) ListDisks(ctx context.Context, req *connect.Request[v1.ListDisksRequest]) (*connect.Response[v1.ListDisksResponse], error) {
+	return c.listDisks.CallUnary(ctx, req)
+}
+
+// Install calls entroos.v1.AdminService.Install.
+func (c *adminServiceClient) Install(ctx context.Context, req *connect.Request[v1.InstallRequest]) (*connect.ServerStreamForClient[v1.InstallResponse], error) {
+	return c.install.CallServerStream(ctx, req)
+}
+
+// RepairData calls entroos.v1.AdminService.RepairData.
+func (c *adminServiceClient) RepairData(ctx context.Context, req *connect.Request[v1.RepairDataRequest]) (*connect.ServerStreamForClient[v1.RepairDataResponse], error) {
+	return c.repairData.CallServerStream(ctx, req)
+}
+
+// ResetData calls entroos.v1.AdminService.ResetData.
+func (c *adminServiceClient) ResetData(ctx context.Context, req *connect.Request[v1.ResetDataRequest]) (*connect.Response[v1.ResetDataResponse], error) {
+	return c.resetData.CallUnary(ctx, req)
+}
+
 // Reboot calls entroos.v1.AdminService.Reboot.
 func (c *adminServiceClient) Reboot(ctx context.Context, req *connect.Request[v1.RebootRequest]) (*connect.Response[v1.RebootResponse], error) {
 	return c.reboot.CallUnary(ctx, req)
@@ -343,6 +493,9 @@ type AdminServiceHandler interface {
 	// compressed with gzip or zstd, in chunks of any size.
 	ImportImage(context.Context, *connect.ClientStream[v1.ImportImageRequest]) (*connect.Response[v1.ImportImageResponse], error)
 	RemoveImage(context.Context, *connect.Request[v1.RemoveImageRequest]) (*connect.Response[v1.RemoveImageResponse], error)
+	// PruneImages removes the images that no container uses, and what imports
+	// that were cut off left.
+	PruneImages(context.Context, *connect.Request[v1.PruneImagesRequest]) (*connect.Response[v1.PruneImagesResponse], error)
 	// Run creates and starts a container. The first request carries start;
 	// later ones carry input for an attached container. The first response is
 	// created; an attached run ends with exited, sent only when the receipt is
@@ -355,6 +508,25 @@ type AdminServiceHandler interface {
 	RemoveContainer(context.Context, *connect.Request[v1.RemoveContainerRequest]) (*connect.Response[v1.RemoveContainerResponse], error)
 	Logs(context.Context, *connect.Request[v1.LogsRequest], *connect.ServerStream[v1.LogsResponse]) error
 	Exec(context.Context, *connect.BidiStream[v1.ExecRequest, v1.ExecResponse]) error
+	// WatchUsage tells what containers and services use, at once and then at
+	// each interval, until the client leaves.
+	WatchUsage(context.Context, *connect.Request[v1.WatchUsageRequest], *connect.ServerStream[v1.WatchUsageResponse]) error
+	GetConfig(context.Context, *connect.Request[v1.GetConfigRequest]) (*connect.Response[v1.GetConfigResponse], error)
+	// CheckConfig says what the box's settings would be with that file;
+	// invalid_argument names line and column.
+	CheckConfig(context.Context, *connect.Request[v1.CheckConfigRequest]) (*connect.Response[v1.CheckConfigResponse], error)
+	// SetConfig changes the box's own settings, on disk when it answers; what is
+	// wrong is refused and changes nothing.
+	SetConfig(context.Context, *connect.Request[v1.SetConfigRequest]) (*connect.Response[v1.SetConfigResponse], error)
+	ListDisks(context.Context, *connect.Request[v1.ListDisksRequest]) (*connect.Response[v1.ListDisksResponse], error)
+	// Install puts this system, with the box's settings and no data, on another
+	// disk, reads it back, and tells the firmware of it.
+	Install(context.Context, *connect.Request[v1.InstallRequest], *connect.ServerStream[v1.InstallResponse]) error
+	// RepairData has a data partition that is not mounted mended by e2fsck -y;
+	// ResetData makes a new, empty one. Both take effect at the next boot, and
+	// are failed_precondition while data is mounted.
+	RepairData(context.Context, *connect.Request[v1.RepairDataRequest], *connect.ServerStream[v1.RepairDataResponse]) error
+	ResetData(context.Context, *connect.Request[v1.ResetDataRequest]) (*connect.Response[v1.ResetDataResponse], error)
 	// Reboot and PowerOff answer, then stop everything in order.
 	Reboot(context.Context, *connect.Request[v1.RebootRequest]) (*connect.Response[v1.RebootResponse], error)
 	PowerOff(context.Context, *connect.Request[v1.PowerOffRequest]) (*connect.Response[v1.PowerOffResponse], error)
@@ -409,6 +581,12 @@ func NewAdminServiceHandler(svc AdminServiceHandler, opts ...connect.HandlerOpti
 		connect.WithSchema(adminServiceMethods.ByName("RemoveImage")),
 		connect.WithHandlerOptions(opts...),
 	)
+	adminServicePruneImagesHandler := connect.NewUnaryHandler(
+		AdminServicePruneImagesProcedure,
+		svc.PruneImages,
+		connect.WithSchema(adminServiceMethods.ByName("PruneImages")),
+		connect.WithHandlerOptions(opts...),
+	)
 	adminServiceRunHandler := connect.NewBidiStreamHandler(
 		AdminServiceRunProcedure,
 		svc.Run,
@@ -457,6 +635,54 @@ func NewAdminServiceHandler(svc AdminServiceHandler, opts ...connect.HandlerOpti
 		connect.WithSchema(adminServiceMethods.ByName("Exec")),
 		connect.WithHandlerOptions(opts...),
 	)
+	adminServiceWatchUsageHandler := connect.NewServerStreamHandler(
+		AdminServiceWatchUsageProcedure,
+		svc.WatchUsage,
+		connect.WithSchema(adminServiceMethods.ByName("WatchUsage")),
+		connect.WithHandlerOptions(opts...),
+	)
+	adminServiceGetConfigHandler := connect.NewUnaryHandler(
+		AdminServiceGetConfigProcedure,
+		svc.GetConfig,
+		connect.WithSchema(adminServiceMethods.ByName("GetConfig")),
+		connect.WithHandlerOptions(opts...),
+	)
+	adminServiceCheckConfigHandler := connect.NewUnaryHandler(
+		AdminServiceCheckConfigProcedure,
+		svc.CheckConfig,
+		connect.WithSchema(adminServiceMethods.ByName("CheckConfig")),
+		connect.WithHandlerOptions(opts...),
+	)
+	adminServiceSetConfigHandler := connect.NewUnaryHandler(
+		AdminServiceSetConfigProcedure,
+		svc.SetConfig,
+		connect.WithSchema(adminServiceMethods.ByName("SetConfig")),
+		connect.WithHandlerOptions(opts...),
+	)
+	adminServiceListDisksHandler := connect.NewUnaryHandler(
+		AdminServiceListDisksProcedure,
+		svc.ListDisks,
+		connect.WithSchema(adminServiceMethods.ByName("ListDisks")),
+		connect.WithHandlerOptions(opts...),
+	)
+	adminServiceInstallHandler := connect.NewServerStreamHandler(
+		AdminServiceInstallProcedure,
+		svc.Install,
+		connect.WithSchema(adminServiceMethods.ByName("Install")),
+		connect.WithHandlerOptions(opts...),
+	)
+	adminServiceRepairDataHandler := connect.NewServerStreamHandler(
+		AdminServiceRepairDataProcedure,
+		svc.RepairData,
+		connect.WithSchema(adminServiceMethods.ByName("RepairData")),
+		connect.WithHandlerOptions(opts...),
+	)
+	adminServiceResetDataHandler := connect.NewUnaryHandler(
+		AdminServiceResetDataProcedure,
+		svc.ResetData,
+		connect.WithSchema(adminServiceMethods.ByName("ResetData")),
+		connect.WithHandlerOptions(opts...),
+	)
 	adminServiceRebootHandler := connect.NewUnaryHandler(
 		AdminServiceRebootProcedure,
 		svc.Reboot,
@@ -485,6 +711,8 @@ func NewAdminServiceHandler(svc AdminServiceHandler, opts ...connect.HandlerOpti
 			adminServiceImportImageHandler.ServeHTTP(w, r)
 		case AdminServiceRemoveImageProcedure:
 			adminServiceRemoveImageHandler.ServeHTTP(w, r)
+		case AdminServicePruneImagesProcedure:
+			adminServicePruneImagesHandler.ServeHTTP(w, r)
 		case AdminServiceRunProcedure:
 			adminServiceRunHandler.ServeHTTP(w, r)
 		case AdminServiceListContainersProcedure:
@@ -501,6 +729,22 @@ func NewAdminServiceHandler(svc AdminServiceHandler, opts ...connect.HandlerOpti
 			adminServiceLogsHandler.ServeHTTP(w, r)
 		case AdminServiceExecProcedure:
 			adminServiceExecHandler.ServeHTTP(w, r)
+		case AdminServiceWatchUsageProcedure:
+			adminServiceWatchUsageHandler.ServeHTTP(w, r)
+		case AdminServiceGetConfigProcedure:
+			adminServiceGetConfigHandler.ServeHTTP(w, r)
+		case AdminServiceCheckConfigProcedure:
+			adminServiceCheckConfigHandler.ServeHTTP(w, r)
+		case AdminServiceSetConfigProcedure:
+			adminServiceSetConfigHandler.ServeHTTP(w, r)
+		case AdminServiceListDisksProcedure:
+			adminServiceListDisksHandler.ServeHTTP(w, r)
+		case AdminServiceInstallProcedure:
+			adminServiceInstallHandler.ServeHTTP(w, r)
+		case AdminServiceRepairDataProcedure:
+			adminServiceRepairDataHandler.ServeHTTP(w, r)
+		case AdminServiceResetDataProcedure:
+			adminServiceResetDataHandler.ServeHTTP(w, r)
 		case AdminServiceRebootProcedure:
 			adminServiceRebootHandler.ServeHTTP(w, r)
 		case AdminServicePowerOffProcedure:
@@ -542,6 +786,10 @@ func (UnimplementedAdminServiceHandler) RemoveImage(context.Context, *connect.Re
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("entroos.v1.AdminService.RemoveImage is not implemented"))
 }
 
+func (UnimplementedAdminServiceHandler) PruneImages(context.Context, *connect.Request[v1.PruneImagesRequest]) (*connect.Response[v1.PruneImagesResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("entroos.v1.AdminService.PruneImages is not implemented"))
+}
+
 func (UnimplementedAdminServiceHandler) Run(context.Context, *connect.BidiStream[v1.RunRequest, v1.RunResponse]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("entroos.v1.AdminService.Run is not implemented"))
 }
@@ -572,6 +820,38 @@ func (UnimplementedAdminServiceHandler) Logs(context.Context, *connect.Request[v
 
 func (UnimplementedAdminServiceHandler) Exec(context.Context, *connect.BidiStream[v1.ExecRequest, v1.ExecResponse]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("entroos.v1.AdminService.Exec is not implemented"))
+}
+
+func (UnimplementedAdminServiceHandler) WatchUsage(context.Context, *connect.Request[v1.WatchUsageRequest], *connect.ServerStream[v1.WatchUsageResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("entroos.v1.AdminService.WatchUsage is not implemented"))
+}
+
+func (UnimplementedAdminServiceHandler) GetConfig(context.Context, *connect.Request[v1.GetConfigRequest]) (*connect.Response[v1.GetConfigResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("entroos.v1.AdminService.GetConfig is not implemented"))
+}
+
+func (UnimplementedAdminServiceHandler) CheckConfig(context.Context, *connect.Request[v1.CheckConfigRequest]) (*connect.Response[v1.CheckConfigResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("entroos.v1.AdminService.CheckConfig is not implemented"))
+}
+
+func (UnimplementedAdminServiceHandler) SetConfig(context.Context, *connect.Request[v1.SetConfigRequest]) (*connect.Response[v1.SetConfigResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("entroos.v1.AdminService.SetConfig is not implemented"))
+}
+
+func (UnimplementedAdminServiceHandler) ListDisks(context.Context, *connect.Request[v1.ListDisksRequest]) (*connect.Response[v1.ListDisksResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("entroos.v1.AdminService.ListDisks is not implemented"))
+}
+
+func (UnimplementedAdminServiceHandler) Install(context.Context, *connect.Request[v1.InstallRequest], *connect.ServerStream[v1.InstallResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("entroos.v1.AdminService.Install is not implemented"))
+}
+
+func (UnimplementedAdminServiceHandler) RepairData(context.Context, *connect.Request[v1.RepairDataRequest], *connect.ServerStream[v1.RepairDataResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("entroos.v1.AdminService.RepairData is not implemented"))
+}
+
+func (UnimplementedAdminServiceHandler) ResetData(context.Context, *connect.Request[v1.ResetDataRequest]) (*connect.Response[v1.ResetDataResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("entroos.v1.AdminService.ResetData is not implemented"))
 }
 
 func (UnimplementedAdminServiceHandler) Reboot(context.Context, *connect.Request[v1.RebootRequest]) (*connect.Response[v1.RebootResponse], error) {
