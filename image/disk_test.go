@@ -178,7 +178,12 @@ func checkSettings(t *testing.T, disk string) {
 }
 
 func checkData(t *testing.T, disk string) {
-	partition := cut(t, disk, dataOffset, minDataSize)
+	checkExt4(t, cut(t, disk, dataOffset, minDataSize))
+}
+
+// checkExt4 checks a fresh data partition, and grows it.
+func checkExt4(t *testing.T, partition string) {
+	t.Helper()
 	output(t, "e2fsck", "-f", "-n", partition)
 	header := output(t, "dumpe2fs", "-h", partition)
 	for _, want := range []string{

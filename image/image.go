@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -151,9 +152,14 @@ func (b *Builder) buildUKI(ctx context.Context, work, path string) error {
 	if err := b.buildProgram(ctx, Program{Package: b.Stage0}, stage0); err != nil {
 		return err
 	}
+	template := filepath.Join(work, "data.ext4.zst")
+	if err := writeDataTemplate(ctx, template); err != nil {
+		return fmt.Errorf("a fresh data partition: %w", err)
+	}
 	b.say("root file system")
 	root := filepath.Join(work, "root.squashfs")
-	if err := b.writeSquashfs(ctx, root, filepath.Join(work, "root"), append(append(b.baseFiles(), built...), b.Files...)); err != nil {
+	if err := b.writeSquashfs(ctx, root, filepath.Join(work, "root"), slices.Concat(b.baseFiles(), built, b.Files,
+		[]File{{Path: DataTemplate, Mode: 0o644, Source: template}})); err != nil {
 		return err
 	}
 	b.say("initramfs")

@@ -260,6 +260,7 @@ func checkRoot(t *testing.T, squashfs []byte) {
 	}
 	for name, mode := range map[string]string{
 		"/init": "-rwxr-xr-x", "/bin/e2fsck": "-rwxr-xr-x", "/etc/resolv.conf": "lrwxrwxrwx", "/etc/os-release": "-rw-r--r--",
+		DataTemplate: "-rw-r--r--",
 		"/etc/extra": "drwxr-xr-x", "/etc/extra/note": "-rw-r-----",
 		"/etc/ssl/certs/ca-certificates.crt": "-rw-r--r--", "/etc/passwd": "-rw-r--r--", "/etc/group": "-rw-r--r--", "/etc/hosts": "-rw-r--r--",
 		"/dev": "drwxr-xr-x", "/proc": "dr-xr-xr-x", "/sys": "dr-xr-xr-x", "/run": "drwxr-xr-x", "/tmp": "drwxrwxrwt",
