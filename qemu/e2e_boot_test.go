@@ -44,50 +44,6 @@ func (b *box) checkReady(device string) {
 	}
 }
 
-func TestBootFromVirtioDisk(t *testing.T) {
-	t.Parallel()
-	b := boot(t, nil)
-	b.checkReady("/dev/vda4")
-
-	// The serial console takes the same words.
-	ctx, cancel := context.WithTimeout(context.Background(), commandDeadline)
-	defer cancel()
-	if _, err := b.vm.Expect(ctx, regexp.MustCompile(`entroos> `)); err != nil {
-		t.Fatal(err)
-	}
-	if err := b.vm.Send("version\r"); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := b.vm.Expect(ctx, regexp.MustCompile(`(?i)kernel:?\s+6\.12`)); err != nil {
-		t.Fatal(err)
-	}
-	if err := b.vm.Send("poweroff\r"); err != nil {
-		t.Fatal(err)
-	}
-	if err := b.vm.Wait(ctx); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func TestBootFromUSBDisk(t *testing.T) {
-	t.Parallel()
-	b := boot(t, func(c *qemu.Config) { c.Disks[0].Interface = qemu.USB })
-	b.checkReady("/dev/sda4")
-
-	// Screen and keyboard are a console too.
-	ctx, cancel := context.WithTimeout(context.Background(), commandDeadline)
-	defer cancel()
-	for _, key := range append(strings.Split("poweroff", ""), "ret") {
-		err := b.vm.QMP(ctx, "human-monitor-command", map[string]string{"command-line": "sendkey " + key}, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := b.vm.Wait(ctx); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func TestReboot(t *testing.T) {
 	t.Parallel()
 	b := boot(t, nil)
