@@ -2757,6 +2757,114 @@ func (x *Usage) GetIoWriteBytes() uint64 {
 	return 0
 }
 
+type WatchAccessRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchAccessRequest) Reset() {
+	*x = WatchAccessRequest{}
+	mi := &file_entroos_v1_admin_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchAccessRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchAccessRequest) ProtoMessage() {}
+
+func (x *WatchAccessRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_entroos_v1_admin_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchAccessRequest.ProtoReflect.Descriptor instead.
+func (*WatchAccessRequest) Descriptor() ([]byte, []int) {
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{43}
+}
+
+type WatchAccessResponse struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Hostname string                 `protobuf:"bytes,1,opt,name=hostname,proto3" json:"hostname,omitempty"`
+	// AuthorizedKeys are lines of an OpenSSH authorized_keys file; without any,
+	// there is no SSH.
+	AuthorizedKeys []string `protobuf:"bytes,2,rep,name=authorized_keys,json=authorizedKeys,proto3" json:"authorized_keys,omitempty"`
+	// SSHPort is never 0.
+	SshPort uint32 `protobuf:"varint,3,opt,name=ssh_port,json=sshPort,proto3" json:"ssh_port,omitempty"`
+	// ConsolePassword is bcrypt's hash; empty when the console asks for none.
+	ConsolePassword string `protobuf:"bytes,4,opt,name=console_password,json=consolePassword,proto3" json:"console_password,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *WatchAccessResponse) Reset() {
+	*x = WatchAccessResponse{}
+	mi := &file_entroos_v1_admin_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchAccessResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchAccessResponse) ProtoMessage() {}
+
+func (x *WatchAccessResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_entroos_v1_admin_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchAccessResponse.ProtoReflect.Descriptor instead.
+func (*WatchAccessResponse) Descriptor() ([]byte, []int) {
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *WatchAccessResponse) GetHostname() string {
+	if x != nil {
+		return x.Hostname
+	}
+	return ""
+}
+
+func (x *WatchAccessResponse) GetAuthorizedKeys() []string {
+	if x != nil {
+		return x.AuthorizedKeys
+	}
+	return nil
+}
+
+func (x *WatchAccessResponse) GetSshPort() uint32 {
+	if x != nil {
+		return x.SshPort
+	}
+	return 0
+}
+
+func (x *WatchAccessResponse) GetConsolePassword() string {
+	if x != nil {
+		return x.ConsolePassword
+	}
+	return ""
+}
+
 type GetConfigRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2765,7 +2873,7 @@ type GetConfigRequest struct {
 
 func (x *GetConfigRequest) Reset() {
 	*x = GetConfigRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[43]
+	mi := &file_entroos_v1_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2777,7 +2885,7 @@ func (x *GetConfigRequest) String() string {
 func (*GetConfigRequest) ProtoMessage() {}
 
 func (x *GetConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[43]
+	mi := &file_entroos_v1_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2790,7 +2898,7 @@ func (x *GetConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConfigRequest.ProtoReflect.Descriptor instead.
 func (*GetConfigRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{43}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{45}
 }
 
 type GetConfigResponse struct {
@@ -2808,7 +2916,7 @@ type GetConfigResponse struct {
 
 func (x *GetConfigResponse) Reset() {
 	*x = GetConfigResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[44]
+	mi := &file_entroos_v1_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2820,7 +2928,7 @@ func (x *GetConfigResponse) String() string {
 func (*GetConfigResponse) ProtoMessage() {}
 
 func (x *GetConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[44]
+	mi := &file_entroos_v1_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2833,7 +2941,7 @@ func (x *GetConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConfigResponse.ProtoReflect.Descriptor instead.
 func (*GetConfigResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{44}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *GetConfigResponse) GetBuiltIn() string {
@@ -2873,7 +2981,7 @@ type CheckConfigRequest struct {
 
 func (x *CheckConfigRequest) Reset() {
 	*x = CheckConfigRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[45]
+	mi := &file_entroos_v1_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2885,7 +2993,7 @@ func (x *CheckConfigRequest) String() string {
 func (*CheckConfigRequest) ProtoMessage() {}
 
 func (x *CheckConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[45]
+	mi := &file_entroos_v1_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2898,7 +3006,7 @@ func (x *CheckConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckConfigRequest.ProtoReflect.Descriptor instead.
 func (*CheckConfigRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{45}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *CheckConfigRequest) GetYaml() string {
@@ -2917,7 +3025,7 @@ type CheckConfigResponse struct {
 
 func (x *CheckConfigResponse) Reset() {
 	*x = CheckConfigResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[46]
+	mi := &file_entroos_v1_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2929,7 +3037,7 @@ func (x *CheckConfigResponse) String() string {
 func (*CheckConfigResponse) ProtoMessage() {}
 
 func (x *CheckConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[46]
+	mi := &file_entroos_v1_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2942,7 +3050,7 @@ func (x *CheckConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckConfigResponse.ProtoReflect.Descriptor instead.
 func (*CheckConfigResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{46}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *CheckConfigResponse) GetEffective() string {
@@ -2966,7 +3074,7 @@ type SetConfigRequest struct {
 
 func (x *SetConfigRequest) Reset() {
 	*x = SetConfigRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[47]
+	mi := &file_entroos_v1_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2978,7 +3086,7 @@ func (x *SetConfigRequest) String() string {
 func (*SetConfigRequest) ProtoMessage() {}
 
 func (x *SetConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[47]
+	mi := &file_entroos_v1_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2991,7 +3099,7 @@ func (x *SetConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetConfigRequest.ProtoReflect.Descriptor instead.
 func (*SetConfigRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{47}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *SetConfigRequest) GetFile() string {
@@ -3026,7 +3134,7 @@ type SetConfigResponse struct {
 
 func (x *SetConfigResponse) Reset() {
 	*x = SetConfigResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[48]
+	mi := &file_entroos_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3038,7 +3146,7 @@ func (x *SetConfigResponse) String() string {
 func (*SetConfigResponse) ProtoMessage() {}
 
 func (x *SetConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[48]
+	mi := &file_entroos_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3051,7 +3159,7 @@ func (x *SetConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetConfigResponse.ProtoReflect.Descriptor instead.
 func (*SetConfigResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{48}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *SetConfigResponse) GetEffective() string {
@@ -3076,7 +3184,7 @@ type ListDisksRequest struct {
 
 func (x *ListDisksRequest) Reset() {
 	*x = ListDisksRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[49]
+	mi := &file_entroos_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3088,7 +3196,7 @@ func (x *ListDisksRequest) String() string {
 func (*ListDisksRequest) ProtoMessage() {}
 
 func (x *ListDisksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[49]
+	mi := &file_entroos_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3101,7 +3209,7 @@ func (x *ListDisksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDisksRequest.ProtoReflect.Descriptor instead.
 func (*ListDisksRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{49}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 type ListDisksResponse struct {
@@ -3113,7 +3221,7 @@ type ListDisksResponse struct {
 
 func (x *ListDisksResponse) Reset() {
 	*x = ListDisksResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[50]
+	mi := &file_entroos_v1_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3125,7 +3233,7 @@ func (x *ListDisksResponse) String() string {
 func (*ListDisksResponse) ProtoMessage() {}
 
 func (x *ListDisksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[50]
+	mi := &file_entroos_v1_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3138,7 +3246,7 @@ func (x *ListDisksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDisksResponse.ProtoReflect.Descriptor instead.
 func (*ListDisksResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{50}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ListDisksResponse) GetDisks() []*Disk {
@@ -3166,7 +3274,7 @@ type Disk struct {
 
 func (x *Disk) Reset() {
 	*x = Disk{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[51]
+	mi := &file_entroos_v1_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3178,7 +3286,7 @@ func (x *Disk) String() string {
 func (*Disk) ProtoMessage() {}
 
 func (x *Disk) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[51]
+	mi := &file_entroos_v1_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3191,7 +3299,7 @@ func (x *Disk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Disk.ProtoReflect.Descriptor instead.
 func (*Disk) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{51}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Disk) GetDevice() string {
@@ -3247,7 +3355,7 @@ type InstallRequest struct {
 
 func (x *InstallRequest) Reset() {
 	*x = InstallRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[52]
+	mi := &file_entroos_v1_admin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3259,7 +3367,7 @@ func (x *InstallRequest) String() string {
 func (*InstallRequest) ProtoMessage() {}
 
 func (x *InstallRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[52]
+	mi := &file_entroos_v1_admin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3272,7 +3380,7 @@ func (x *InstallRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstallRequest.ProtoReflect.Descriptor instead.
 func (*InstallRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{52}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *InstallRequest) GetDevice() string {
@@ -3303,7 +3411,7 @@ type InstallResponse struct {
 
 func (x *InstallResponse) Reset() {
 	*x = InstallResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[53]
+	mi := &file_entroos_v1_admin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3315,7 +3423,7 @@ func (x *InstallResponse) String() string {
 func (*InstallResponse) ProtoMessage() {}
 
 func (x *InstallResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[53]
+	mi := &file_entroos_v1_admin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3328,7 +3436,7 @@ func (x *InstallResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstallResponse.ProtoReflect.Descriptor instead.
 func (*InstallResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{53}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *InstallResponse) GetStep() string {
@@ -3367,7 +3475,7 @@ type RepairDataRequest struct {
 
 func (x *RepairDataRequest) Reset() {
 	*x = RepairDataRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[54]
+	mi := &file_entroos_v1_admin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3379,7 +3487,7 @@ func (x *RepairDataRequest) String() string {
 func (*RepairDataRequest) ProtoMessage() {}
 
 func (x *RepairDataRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[54]
+	mi := &file_entroos_v1_admin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3392,7 +3500,7 @@ func (x *RepairDataRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairDataRequest.ProtoReflect.Descriptor instead.
 func (*RepairDataRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{54}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{56}
 }
 
 type RepairDataResponse struct {
@@ -3405,7 +3513,7 @@ type RepairDataResponse struct {
 
 func (x *RepairDataResponse) Reset() {
 	*x = RepairDataResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[55]
+	mi := &file_entroos_v1_admin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3417,7 +3525,7 @@ func (x *RepairDataResponse) String() string {
 func (*RepairDataResponse) ProtoMessage() {}
 
 func (x *RepairDataResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[55]
+	mi := &file_entroos_v1_admin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3430,7 +3538,7 @@ func (x *RepairDataResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairDataResponse.ProtoReflect.Descriptor instead.
 func (*RepairDataResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{55}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *RepairDataResponse) GetOutput() []byte {
@@ -3448,7 +3556,7 @@ type ResetDataRequest struct {
 
 func (x *ResetDataRequest) Reset() {
 	*x = ResetDataRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[56]
+	mi := &file_entroos_v1_admin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3460,7 +3568,7 @@ func (x *ResetDataRequest) String() string {
 func (*ResetDataRequest) ProtoMessage() {}
 
 func (x *ResetDataRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[56]
+	mi := &file_entroos_v1_admin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3473,7 +3581,7 @@ func (x *ResetDataRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResetDataRequest.ProtoReflect.Descriptor instead.
 func (*ResetDataRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{56}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{58}
 }
 
 type ResetDataResponse struct {
@@ -3484,7 +3592,7 @@ type ResetDataResponse struct {
 
 func (x *ResetDataResponse) Reset() {
 	*x = ResetDataResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[57]
+	mi := &file_entroos_v1_admin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3496,7 +3604,7 @@ func (x *ResetDataResponse) String() string {
 func (*ResetDataResponse) ProtoMessage() {}
 
 func (x *ResetDataResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[57]
+	mi := &file_entroos_v1_admin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3509,7 +3617,7 @@ func (x *ResetDataResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResetDataResponse.ProtoReflect.Descriptor instead.
 func (*ResetDataResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{57}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{59}
 }
 
 type RebootRequest struct {
@@ -3520,7 +3628,7 @@ type RebootRequest struct {
 
 func (x *RebootRequest) Reset() {
 	*x = RebootRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[58]
+	mi := &file_entroos_v1_admin_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3532,7 +3640,7 @@ func (x *RebootRequest) String() string {
 func (*RebootRequest) ProtoMessage() {}
 
 func (x *RebootRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[58]
+	mi := &file_entroos_v1_admin_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3545,7 +3653,7 @@ func (x *RebootRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebootRequest.ProtoReflect.Descriptor instead.
 func (*RebootRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{58}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{60}
 }
 
 type RebootResponse struct {
@@ -3556,7 +3664,7 @@ type RebootResponse struct {
 
 func (x *RebootResponse) Reset() {
 	*x = RebootResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[59]
+	mi := &file_entroos_v1_admin_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3568,7 +3676,7 @@ func (x *RebootResponse) String() string {
 func (*RebootResponse) ProtoMessage() {}
 
 func (x *RebootResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[59]
+	mi := &file_entroos_v1_admin_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3581,7 +3689,7 @@ func (x *RebootResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebootResponse.ProtoReflect.Descriptor instead.
 func (*RebootResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{59}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{61}
 }
 
 type PowerOffRequest struct {
@@ -3592,7 +3700,7 @@ type PowerOffRequest struct {
 
 func (x *PowerOffRequest) Reset() {
 	*x = PowerOffRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[60]
+	mi := &file_entroos_v1_admin_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3604,7 +3712,7 @@ func (x *PowerOffRequest) String() string {
 func (*PowerOffRequest) ProtoMessage() {}
 
 func (x *PowerOffRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[60]
+	mi := &file_entroos_v1_admin_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3617,7 +3725,7 @@ func (x *PowerOffRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PowerOffRequest.ProtoReflect.Descriptor instead.
 func (*PowerOffRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{60}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{62}
 }
 
 type PowerOffResponse struct {
@@ -3628,7 +3736,7 @@ type PowerOffResponse struct {
 
 func (x *PowerOffResponse) Reset() {
 	*x = PowerOffResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[61]
+	mi := &file_entroos_v1_admin_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3640,7 +3748,7 @@ func (x *PowerOffResponse) String() string {
 func (*PowerOffResponse) ProtoMessage() {}
 
 func (x *PowerOffResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[61]
+	mi := &file_entroos_v1_admin_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3653,7 +3761,7 @@ func (x *PowerOffResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PowerOffResponse.ProtoReflect.Descriptor instead.
 func (*PowerOffResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{61}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{63}
 }
 
 var File_entroos_v1_admin_proto protoreflect.FileDescriptor
@@ -3843,7 +3951,13 @@ const file_entroos_v1_admin_proto_rawDesc = "" +
 	"\x12memory_limit_bytes\x18\x05 \x01(\x04R\x10memoryLimitBytes\x12\x12\n" +
 	"\x04pids\x18\x06 \x01(\x04R\x04pids\x12\"\n" +
 	"\rio_read_bytes\x18\a \x01(\x04R\vioReadBytes\x12$\n" +
-	"\x0eio_write_bytes\x18\b \x01(\x04R\fioWriteBytes\"\x12\n" +
+	"\x0eio_write_bytes\x18\b \x01(\x04R\fioWriteBytes\"\x14\n" +
+	"\x12WatchAccessRequest\"\xa0\x01\n" +
+	"\x13WatchAccessResponse\x12\x1a\n" +
+	"\bhostname\x18\x01 \x01(\tR\bhostname\x12'\n" +
+	"\x0fauthorized_keys\x18\x02 \x03(\tR\x0eauthorizedKeys\x12\x19\n" +
+	"\bssh_port\x18\x03 \x01(\rR\asshPort\x12)\n" +
+	"\x10console_password\x18\x04 \x01(\tR\x0fconsolePassword\"\x12\n" +
 	"\x10GetConfigRequest\"x\n" +
 	"\x11GetConfigResponse\x12\x19\n" +
 	"\bbuilt_in\x18\x01 \x01(\tR\abuiltIn\x12\x10\n" +
@@ -3890,7 +4004,7 @@ const file_entroos_v1_admin_proto_rawDesc = "" +
 	"\rRebootRequest\"\x10\n" +
 	"\x0eRebootResponse\"\x11\n" +
 	"\x0fPowerOffRequest\"\x12\n" +
-	"\x10PowerOffResponse2\xe3\x0f\n" +
+	"\x10PowerOffResponse2\xb5\x10\n" +
 	"\fAdminService\x12K\n" +
 	"\n" +
 	"GetVersion\x12\x1d.entroos.v1.GetVersionRequest\x1a\x1e.entroos.v1.GetVersionResponse\x12H\n" +
@@ -3911,7 +4025,8 @@ const file_entroos_v1_admin_proto_rawDesc = "" +
 	"\x04Logs\x12\x17.entroos.v1.LogsRequest\x1a\x18.entroos.v1.LogsResponse0\x01\x12=\n" +
 	"\x04Exec\x12\x17.entroos.v1.ExecRequest\x1a\x18.entroos.v1.ExecResponse(\x010\x01\x12M\n" +
 	"\n" +
-	"WatchUsage\x12\x1d.entroos.v1.WatchUsageRequest\x1a\x1e.entroos.v1.WatchUsageResponse0\x01\x12H\n" +
+	"WatchUsage\x12\x1d.entroos.v1.WatchUsageRequest\x1a\x1e.entroos.v1.WatchUsageResponse0\x01\x12P\n" +
+	"\vWatchAccess\x12\x1e.entroos.v1.WatchAccessRequest\x1a\x1f.entroos.v1.WatchAccessResponse0\x01\x12H\n" +
 	"\tGetConfig\x12\x1c.entroos.v1.GetConfigRequest\x1a\x1d.entroos.v1.GetConfigResponse\x12N\n" +
 	"\vCheckConfig\x12\x1e.entroos.v1.CheckConfigRequest\x1a\x1f.entroos.v1.CheckConfigResponse\x12H\n" +
 	"\tSetConfig\x12\x1c.entroos.v1.SetConfigRequest\x1a\x1d.entroos.v1.SetConfigResponse\x12H\n" +
@@ -3936,7 +4051,7 @@ func file_entroos_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_entroos_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_entroos_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 62)
+var file_entroos_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 64)
 var file_entroos_v1_admin_proto_goTypes = []any{
 	(LogsResponse_Stream)(0),        // 0: entroos.v1.LogsResponse.Stream
 	(*GetVersionRequest)(nil),       // 1: entroos.v1.GetVersionRequest
@@ -3982,45 +4097,47 @@ var file_entroos_v1_admin_proto_goTypes = []any{
 	(*WatchUsageRequest)(nil),       // 41: entroos.v1.WatchUsageRequest
 	(*WatchUsageResponse)(nil),      // 42: entroos.v1.WatchUsageResponse
 	(*Usage)(nil),                   // 43: entroos.v1.Usage
-	(*GetConfigRequest)(nil),        // 44: entroos.v1.GetConfigRequest
-	(*GetConfigResponse)(nil),       // 45: entroos.v1.GetConfigResponse
-	(*CheckConfigRequest)(nil),      // 46: entroos.v1.CheckConfigRequest
-	(*CheckConfigResponse)(nil),     // 47: entroos.v1.CheckConfigResponse
-	(*SetConfigRequest)(nil),        // 48: entroos.v1.SetConfigRequest
-	(*SetConfigResponse)(nil),       // 49: entroos.v1.SetConfigResponse
-	(*ListDisksRequest)(nil),        // 50: entroos.v1.ListDisksRequest
-	(*ListDisksResponse)(nil),       // 51: entroos.v1.ListDisksResponse
-	(*Disk)(nil),                    // 52: entroos.v1.Disk
-	(*InstallRequest)(nil),          // 53: entroos.v1.InstallRequest
-	(*InstallResponse)(nil),         // 54: entroos.v1.InstallResponse
-	(*RepairDataRequest)(nil),       // 55: entroos.v1.RepairDataRequest
-	(*RepairDataResponse)(nil),      // 56: entroos.v1.RepairDataResponse
-	(*ResetDataRequest)(nil),        // 57: entroos.v1.ResetDataRequest
-	(*ResetDataResponse)(nil),       // 58: entroos.v1.ResetDataResponse
-	(*RebootRequest)(nil),           // 59: entroos.v1.RebootRequest
-	(*RebootResponse)(nil),          // 60: entroos.v1.RebootResponse
-	(*PowerOffRequest)(nil),         // 61: entroos.v1.PowerOffRequest
-	(*PowerOffResponse)(nil),        // 62: entroos.v1.PowerOffResponse
-	(*Image)(nil),                   // 63: entroos.v1.Image
-	(*WorkloadSpec)(nil),            // 64: entroos.v1.WorkloadSpec
-	(*Container)(nil),               // 65: entroos.v1.Container
+	(*WatchAccessRequest)(nil),      // 44: entroos.v1.WatchAccessRequest
+	(*WatchAccessResponse)(nil),     // 45: entroos.v1.WatchAccessResponse
+	(*GetConfigRequest)(nil),        // 46: entroos.v1.GetConfigRequest
+	(*GetConfigResponse)(nil),       // 47: entroos.v1.GetConfigResponse
+	(*CheckConfigRequest)(nil),      // 48: entroos.v1.CheckConfigRequest
+	(*CheckConfigResponse)(nil),     // 49: entroos.v1.CheckConfigResponse
+	(*SetConfigRequest)(nil),        // 50: entroos.v1.SetConfigRequest
+	(*SetConfigResponse)(nil),       // 51: entroos.v1.SetConfigResponse
+	(*ListDisksRequest)(nil),        // 52: entroos.v1.ListDisksRequest
+	(*ListDisksResponse)(nil),       // 53: entroos.v1.ListDisksResponse
+	(*Disk)(nil),                    // 54: entroos.v1.Disk
+	(*InstallRequest)(nil),          // 55: entroos.v1.InstallRequest
+	(*InstallResponse)(nil),         // 56: entroos.v1.InstallResponse
+	(*RepairDataRequest)(nil),       // 57: entroos.v1.RepairDataRequest
+	(*RepairDataResponse)(nil),      // 58: entroos.v1.RepairDataResponse
+	(*ResetDataRequest)(nil),        // 59: entroos.v1.ResetDataRequest
+	(*ResetDataResponse)(nil),       // 60: entroos.v1.ResetDataResponse
+	(*RebootRequest)(nil),           // 61: entroos.v1.RebootRequest
+	(*RebootResponse)(nil),          // 62: entroos.v1.RebootResponse
+	(*PowerOffRequest)(nil),         // 63: entroos.v1.PowerOffRequest
+	(*PowerOffResponse)(nil),        // 64: entroos.v1.PowerOffResponse
+	(*Image)(nil),                   // 65: entroos.v1.Image
+	(*WorkloadSpec)(nil),            // 66: entroos.v1.WorkloadSpec
+	(*Container)(nil),               // 67: entroos.v1.Container
 }
 var file_entroos_v1_admin_proto_depIdxs = []int32{
 	5,  // 0: entroos.v1.GetStatusResponse.previous_boot:type_name -> entroos.v1.PreviousBoot
 	6,  // 1: entroos.v1.ListServicesResponse.services:type_name -> entroos.v1.Service
-	63, // 2: entroos.v1.ListImagesResponse.images:type_name -> entroos.v1.Image
-	63, // 3: entroos.v1.ImportImageResponse.images:type_name -> entroos.v1.Image
-	63, // 4: entroos.v1.PruneImagesResponse.removed:type_name -> entroos.v1.Image
+	65, // 2: entroos.v1.ListImagesResponse.images:type_name -> entroos.v1.Image
+	65, // 3: entroos.v1.ImportImageResponse.images:type_name -> entroos.v1.Image
+	65, // 4: entroos.v1.PruneImagesResponse.removed:type_name -> entroos.v1.Image
 	19, // 5: entroos.v1.ProcessInput.resize:type_name -> entroos.v1.WindowSize
 	22, // 6: entroos.v1.RunRequest.start:type_name -> entroos.v1.RunStart
 	20, // 7: entroos.v1.RunRequest.input:type_name -> entroos.v1.ProcessInput
-	64, // 8: entroos.v1.RunStart.spec:type_name -> entroos.v1.WorkloadSpec
+	66, // 8: entroos.v1.RunStart.spec:type_name -> entroos.v1.WorkloadSpec
 	19, // 9: entroos.v1.RunStart.window:type_name -> entroos.v1.WindowSize
-	65, // 10: entroos.v1.RunResponse.created:type_name -> entroos.v1.Container
+	67, // 10: entroos.v1.RunResponse.created:type_name -> entroos.v1.Container
 	24, // 11: entroos.v1.RunResponse.exited:type_name -> entroos.v1.RunExited
-	65, // 12: entroos.v1.ListContainersResponse.containers:type_name -> entroos.v1.Container
-	65, // 13: entroos.v1.StopContainerResponse.container:type_name -> entroos.v1.Container
-	65, // 14: entroos.v1.StartContainerResponse.container:type_name -> entroos.v1.Container
+	67, // 12: entroos.v1.ListContainersResponse.containers:type_name -> entroos.v1.Container
+	67, // 13: entroos.v1.StopContainerResponse.container:type_name -> entroos.v1.Container
+	67, // 14: entroos.v1.StartContainerResponse.container:type_name -> entroos.v1.Container
 	0,  // 15: entroos.v1.LogsResponse.stream:type_name -> entroos.v1.LogsResponse.Stream
 	38, // 16: entroos.v1.ExecRequest.start:type_name -> entroos.v1.ExecStart
 	20, // 17: entroos.v1.ExecRequest.input:type_name -> entroos.v1.ProcessInput
@@ -4029,7 +4146,7 @@ var file_entroos_v1_admin_proto_depIdxs = []int32{
 	43, // 20: entroos.v1.WatchUsageResponse.box:type_name -> entroos.v1.Usage
 	43, // 21: entroos.v1.WatchUsageResponse.containers:type_name -> entroos.v1.Usage
 	43, // 22: entroos.v1.WatchUsageResponse.services:type_name -> entroos.v1.Usage
-	52, // 23: entroos.v1.ListDisksResponse.disks:type_name -> entroos.v1.Disk
+	54, // 23: entroos.v1.ListDisksResponse.disks:type_name -> entroos.v1.Disk
 	1,  // 24: entroos.v1.AdminService.GetVersion:input_type -> entroos.v1.GetVersionRequest
 	3,  // 25: entroos.v1.AdminService.GetStatus:input_type -> entroos.v1.GetStatusRequest
 	7,  // 26: entroos.v1.AdminService.ListServices:input_type -> entroos.v1.ListServicesRequest
@@ -4047,43 +4164,45 @@ var file_entroos_v1_admin_proto_depIdxs = []int32{
 	35, // 38: entroos.v1.AdminService.Logs:input_type -> entroos.v1.LogsRequest
 	37, // 39: entroos.v1.AdminService.Exec:input_type -> entroos.v1.ExecRequest
 	41, // 40: entroos.v1.AdminService.WatchUsage:input_type -> entroos.v1.WatchUsageRequest
-	44, // 41: entroos.v1.AdminService.GetConfig:input_type -> entroos.v1.GetConfigRequest
-	46, // 42: entroos.v1.AdminService.CheckConfig:input_type -> entroos.v1.CheckConfigRequest
-	48, // 43: entroos.v1.AdminService.SetConfig:input_type -> entroos.v1.SetConfigRequest
-	50, // 44: entroos.v1.AdminService.ListDisks:input_type -> entroos.v1.ListDisksRequest
-	53, // 45: entroos.v1.AdminService.Install:input_type -> entroos.v1.InstallRequest
-	55, // 46: entroos.v1.AdminService.RepairData:input_type -> entroos.v1.RepairDataRequest
-	57, // 47: entroos.v1.AdminService.ResetData:input_type -> entroos.v1.ResetDataRequest
-	59, // 48: entroos.v1.AdminService.Reboot:input_type -> entroos.v1.RebootRequest
-	61, // 49: entroos.v1.AdminService.PowerOff:input_type -> entroos.v1.PowerOffRequest
-	2,  // 50: entroos.v1.AdminService.GetVersion:output_type -> entroos.v1.GetVersionResponse
-	4,  // 51: entroos.v1.AdminService.GetStatus:output_type -> entroos.v1.GetStatusResponse
-	8,  // 52: entroos.v1.AdminService.ListServices:output_type -> entroos.v1.ListServicesResponse
-	10, // 53: entroos.v1.AdminService.SignalService:output_type -> entroos.v1.SignalServiceResponse
-	12, // 54: entroos.v1.AdminService.ListImages:output_type -> entroos.v1.ListImagesResponse
-	14, // 55: entroos.v1.AdminService.ImportImage:output_type -> entroos.v1.ImportImageResponse
-	16, // 56: entroos.v1.AdminService.RemoveImage:output_type -> entroos.v1.RemoveImageResponse
-	18, // 57: entroos.v1.AdminService.PruneImages:output_type -> entroos.v1.PruneImagesResponse
-	23, // 58: entroos.v1.AdminService.Run:output_type -> entroos.v1.RunResponse
-	26, // 59: entroos.v1.AdminService.ListContainers:output_type -> entroos.v1.ListContainersResponse
-	28, // 60: entroos.v1.AdminService.StopContainer:output_type -> entroos.v1.StopContainerResponse
-	30, // 61: entroos.v1.AdminService.StartContainer:output_type -> entroos.v1.StartContainerResponse
-	32, // 62: entroos.v1.AdminService.KillContainer:output_type -> entroos.v1.KillContainerResponse
-	34, // 63: entroos.v1.AdminService.RemoveContainer:output_type -> entroos.v1.RemoveContainerResponse
-	36, // 64: entroos.v1.AdminService.Logs:output_type -> entroos.v1.LogsResponse
-	39, // 65: entroos.v1.AdminService.Exec:output_type -> entroos.v1.ExecResponse
-	42, // 66: entroos.v1.AdminService.WatchUsage:output_type -> entroos.v1.WatchUsageResponse
-	45, // 67: entroos.v1.AdminService.GetConfig:output_type -> entroos.v1.GetConfigResponse
-	47, // 68: entroos.v1.AdminService.CheckConfig:output_type -> entroos.v1.CheckConfigResponse
-	49, // 69: entroos.v1.AdminService.SetConfig:output_type -> entroos.v1.SetConfigResponse
-	51, // 70: entroos.v1.AdminService.ListDisks:output_type -> entroos.v1.ListDisksResponse
-	54, // 71: entroos.v1.AdminService.Install:output_type -> entroos.v1.InstallResponse
-	56, // 72: entroos.v1.AdminService.RepairData:output_type -> entroos.v1.RepairDataResponse
-	58, // 73: entroos.v1.AdminService.ResetData:output_type -> entroos.v1.ResetDataResponse
-	60, // 74: entroos.v1.AdminService.Reboot:output_type -> entroos.v1.RebootResponse
-	62, // 75: entroos.v1.AdminService.PowerOff:output_type -> entroos.v1.PowerOffResponse
-	50, // [50:76] is the sub-list for method output_type
-	24, // [24:50] is the sub-list for method input_type
+	44, // 41: entroos.v1.AdminService.WatchAccess:input_type -> entroos.v1.WatchAccessRequest
+	46, // 42: entroos.v1.AdminService.GetConfig:input_type -> entroos.v1.GetConfigRequest
+	48, // 43: entroos.v1.AdminService.CheckConfig:input_type -> entroos.v1.CheckConfigRequest
+	50, // 44: entroos.v1.AdminService.SetConfig:input_type -> entroos.v1.SetConfigRequest
+	52, // 45: entroos.v1.AdminService.ListDisks:input_type -> entroos.v1.ListDisksRequest
+	55, // 46: entroos.v1.AdminService.Install:input_type -> entroos.v1.InstallRequest
+	57, // 47: entroos.v1.AdminService.RepairData:input_type -> entroos.v1.RepairDataRequest
+	59, // 48: entroos.v1.AdminService.ResetData:input_type -> entroos.v1.ResetDataRequest
+	61, // 49: entroos.v1.AdminService.Reboot:input_type -> entroos.v1.RebootRequest
+	63, // 50: entroos.v1.AdminService.PowerOff:input_type -> entroos.v1.PowerOffRequest
+	2,  // 51: entroos.v1.AdminService.GetVersion:output_type -> entroos.v1.GetVersionResponse
+	4,  // 52: entroos.v1.AdminService.GetStatus:output_type -> entroos.v1.GetStatusResponse
+	8,  // 53: entroos.v1.AdminService.ListServices:output_type -> entroos.v1.ListServicesResponse
+	10, // 54: entroos.v1.AdminService.SignalService:output_type -> entroos.v1.SignalServiceResponse
+	12, // 55: entroos.v1.AdminService.ListImages:output_type -> entroos.v1.ListImagesResponse
+	14, // 56: entroos.v1.AdminService.ImportImage:output_type -> entroos.v1.ImportImageResponse
+	16, // 57: entroos.v1.AdminService.RemoveImage:output_type -> entroos.v1.RemoveImageResponse
+	18, // 58: entroos.v1.AdminService.PruneImages:output_type -> entroos.v1.PruneImagesResponse
+	23, // 59: entroos.v1.AdminService.Run:output_type -> entroos.v1.RunResponse
+	26, // 60: entroos.v1.AdminService.ListContainers:output_type -> entroos.v1.ListContainersResponse
+	28, // 61: entroos.v1.AdminService.StopContainer:output_type -> entroos.v1.StopContainerResponse
+	30, // 62: entroos.v1.AdminService.StartContainer:output_type -> entroos.v1.StartContainerResponse
+	32, // 63: entroos.v1.AdminService.KillContainer:output_type -> entroos.v1.KillContainerResponse
+	34, // 64: entroos.v1.AdminService.RemoveContainer:output_type -> entroos.v1.RemoveContainerResponse
+	36, // 65: entroos.v1.AdminService.Logs:output_type -> entroos.v1.LogsResponse
+	39, // 66: entroos.v1.AdminService.Exec:output_type -> entroos.v1.ExecResponse
+	42, // 67: entroos.v1.AdminService.WatchUsage:output_type -> entroos.v1.WatchUsageResponse
+	45, // 68: entroos.v1.AdminService.WatchAccess:output_type -> entroos.v1.WatchAccessResponse
+	47, // 69: entroos.v1.AdminService.GetConfig:output_type -> entroos.v1.GetConfigResponse
+	49, // 70: entroos.v1.AdminService.CheckConfig:output_type -> entroos.v1.CheckConfigResponse
+	51, // 71: entroos.v1.AdminService.SetConfig:output_type -> entroos.v1.SetConfigResponse
+	53, // 72: entroos.v1.AdminService.ListDisks:output_type -> entroos.v1.ListDisksResponse
+	56, // 73: entroos.v1.AdminService.Install:output_type -> entroos.v1.InstallResponse
+	58, // 74: entroos.v1.AdminService.RepairData:output_type -> entroos.v1.RepairDataResponse
+	60, // 75: entroos.v1.AdminService.ResetData:output_type -> entroos.v1.ResetDataResponse
+	62, // 76: entroos.v1.AdminService.Reboot:output_type -> entroos.v1.RebootResponse
+	64, // 77: entroos.v1.AdminService.PowerOff:output_type -> entroos.v1.PowerOffResponse
+	51, // [51:78] is the sub-list for method output_type
+	24, // [24:51] is the sub-list for method input_type
 	24, // [24:24] is the sub-list for extension type_name
 	24, // [24:24] is the sub-list for extension extendee
 	0,  // [0:24] is the sub-list for field type_name
@@ -4126,7 +4245,7 @@ func file_entroos_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_entroos_v1_admin_proto_rawDesc), len(file_entroos_v1_admin_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   62,
+			NumMessages:   64,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -77,6 +77,9 @@ const (
 	AdminServiceExecProcedure = "/entroos.v1.AdminService/Exec"
 	// AdminServiceWatchUsageProcedure is the fully-qualified name of the AdminService's WatchUsage RPC.
 	AdminServiceWatchUsageProcedure = "/entroos.v1.AdminService/WatchUsage"
+	// AdminServiceWatchAccessProcedure is the fully-qualified name of the AdminService's WatchAccess
+	// RPC.
+	AdminServiceWatchAccessProcedure = "/entroos.v1.AdminService/WatchAccess"
 	// AdminServiceGetConfigProcedure is the fully-qualified name of the AdminService's GetConfig RPC.
 	AdminServiceGetConfigProcedure = "/entroos.v1.AdminService/GetConfig"
 	// AdminServiceCheckConfigProcedure is the fully-qualified name of the AdminService's CheckConfig
@@ -129,6 +132,9 @@ type AdminServiceClient interface {
 	// WatchUsage tells what containers and services use, at once and then at
 	// each interval, until the client leaves.
 	WatchUsage(context.Context, *connect.Request[v1.WatchUsageRequest]) (*connect.ServerStreamForClient[v1.WatchUsageResponse], error)
+	// WatchAccess tells who may administer the box from where, at once and at
+	// each change, to the box's own console and remote service.
+	WatchAccess(context.Context, *connect.Request[v1.WatchAccessRequest]) (*connect.ServerStreamForClient[v1.WatchAccessResponse], error)
 	GetConfig(context.Context, *connect.Request[v1.GetConfigRequest]) (*connect.Response[v1.GetConfigResponse], error)
 	// CheckConfig says what the box's settings would be with that file;
 	// invalid_argument names line and column.
@@ -263,6 +269,12 @@ func NewAdminServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithSchema(adminServiceMethods.ByName("WatchUsage")),
 			connect.WithClientOptions(opts...),
 		),
+		watchAccess: connect.NewClient[v1.WatchAccessRequest, v1.WatchAccessResponse](
+			httpClient,
+			baseURL+AdminServiceWatchAccessProcedure,
+			connect.WithSchema(adminServiceMethods.ByName("WatchAccess")),
+			connect.WithClientOptions(opts...),
+		),
 		getConfig: connect.NewClient[v1.GetConfigRequest, v1.GetConfigResponse](
 			httpClient,
 			baseURL+AdminServiceGetConfigProcedure,
@@ -339,6 +351,7 @@ type adminServiceClient struct {
 	logs            *connect.Client[v1.LogsRequest, v1.LogsResponse]
 	exec            *connect.Client[v1.ExecRequest, v1.ExecResponse]
 	watchUsage      *connect.Client[v1.WatchUsageRequest, v1.WatchUsageResponse]
+	watchAccess     *connect.Client[v1.WatchAccessRequest, v1.WatchAccessResponse]
 	getConfig       *connect.Client[v1.GetConfigRequest, v1.GetConfigResponse]
 	checkConfig     *connect.Client[v1.CheckConfigRequest, v1.CheckConfigResponse]
 	setConfig       *connect.Client[v1.SetConfigRequest, v1.SetConfigResponse]
@@ -435,6 +448,11 @@ func (c *adminServiceClient) WatchUsage(ctx context.Context, req *connect.Reques
 	return c.watchUsage.CallServerStream(ctx, req)
 }
 
+// WatchAccess calls entroos.v1.AdminService.WatchAccess.
+func (c *adminServiceClient) WatchAccess(ctx context.Context, req *connect.Request[v1.WatchAccessRequest]) (*connect.ServerStreamForClient[v1.WatchAccessResponse], error) {
+	return c.watchAccess.CallServerStream(ctx, req)
+}
+
 // GetConfig calls entroos.v1.AdminService.GetConfig.
 func (c *adminServiceClient) GetConfig(ctx context.Context, req *connect.Request[v1.GetConfigRequest]) (*connect.Response[v1.GetConfigResponse], error) {
 	return c.getConfig.CallUnary(ctx, req)
@@ -511,6 +529,9 @@ type AdminServiceHandler interface {
 	// WatchUsage tells what containers and services use, at once and then at
 	// each interval, until the client leaves.
 	WatchUsage(context.Context, *connect.Request[v1.WatchUsageRequest], *connect.ServerStream[v1.WatchUsageResponse]) error
+	// WatchAccess tells who may administer the box from where, at once and at
+	// each change, to the box's own console and remote service.
+	WatchAccess(context.Context, *connect.Request[v1.WatchAccessRequest], *connect.ServerStream[v1.WatchAccessResponse]) error
 	GetConfig(context.Context, *connect.Request[v1.GetConfigRequest]) (*connect.Response[v1.GetConfigResponse], error)
 	// CheckConfig says what the box's settings would be with that file;
 	// invalid_argument names line and column.
@@ -641,6 +662,12 @@ func NewAdminServiceHandler(svc AdminServiceHandler, opts ...connect.HandlerOpti
 		connect.WithSchema(adminServiceMethods.ByName("WatchUsage")),
 		connect.WithHandlerOptions(opts...),
 	)
+	adminServiceWatchAccessHandler := connect.NewServerStreamHandler(
+		AdminServiceWatchAccessProcedure,
+		svc.WatchAccess,
+		connect.WithSchema(adminServiceMethods.ByName("WatchAccess")),
+		connect.WithHandlerOptions(opts...),
+	)
 	adminServiceGetConfigHandler := connect.NewUnaryHandler(
 		AdminServiceGetConfigProcedure,
 		svc.GetConfig,
@@ -731,6 +758,8 @@ func NewAdminServiceHandler(svc AdminServiceHandler, opts ...connect.HandlerOpti
 			adminServiceExecHandler.ServeHTTP(w, r)
 		case AdminServiceWatchUsageProcedure:
 			adminServiceWatchUsageHandler.ServeHTTP(w, r)
+		case AdminServiceWatchAccessProcedure:
+			adminServiceWatchAccessHandler.ServeHTTP(w, r)
 		case AdminServiceGetConfigProcedure:
 			adminServiceGetConfigHandler.ServeHTTP(w, r)
 		case AdminServiceCheckConfigProcedure:
@@ -824,6 +853,10 @@ func (UnimplementedAdminServiceHandler) Exec(context.Context, *connect.BidiStrea
 
 func (UnimplementedAdminServiceHandler) WatchUsage(context.Context, *connect.Request[v1.WatchUsageRequest], *connect.ServerStream[v1.WatchUsageResponse]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("entroos.v1.AdminService.WatchUsage is not implemented"))
+}
+
+func (UnimplementedAdminServiceHandler) WatchAccess(context.Context, *connect.Request[v1.WatchAccessRequest], *connect.ServerStream[v1.WatchAccessResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("entroos.v1.AdminService.WatchAccess is not implemented"))
 }
 
 func (UnimplementedAdminServiceHandler) GetConfig(context.Context, *connect.Request[v1.GetConfigRequest]) (*connect.Response[v1.GetConfigResponse], error) {
