@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	entroosv1 "github.com/entroos/entroos/api/entroos/v1"
+	"github.com/entroos/entroos/appliance/config"
 )
 
 func newStopCommand(env *environment) *cobra.Command {
@@ -54,7 +55,7 @@ func newKillCommand(env *environment) *cobra.Command {
 	}
 	name := c.Flags().StringP("signal", "s", "KILL", "signal, by name or number")
 	c.RunE = func(c *cobra.Command, args []string) error {
-		signal, err := parseSignal(*name)
+		signal, err := config.ParseSignal(*name)
 		if err != nil {
 			return usageError(err)
 		}

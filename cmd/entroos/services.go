@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	entroosv1 "github.com/entroos/entroos/api/entroos/v1"
+	"github.com/entroos/entroos/appliance/config"
 )
 
 func newServicesCommand(env *environment) *cobra.Command {
@@ -41,7 +42,7 @@ func newServicesCommand(env *environment) *cobra.Command {
 			Use: "signal NAME SIGNAL", Short: "Send a service a signal, by name or number", Args: cobra.ExactArgs(2),
 			ValidArgsFunction: env.completeServices,
 			RunE: func(c *cobra.Command, args []string) error {
-				signal, err := parseSignal(args[1])
+				signal, err := config.ParseSignal(args[1])
 				if err != nil {
 					return usageError(err)
 				}

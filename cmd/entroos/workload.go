@@ -8,11 +8,10 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/docker/go-connections/nat"
-	"github.com/docker/go-units"
 	"github.com/spf13/pflag"
 
 	entroosv1 "github.com/entroos/entroos/api/entroos/v1"
+	"github.com/entroos/entroos/appliance/config"
 )
 
 // workloadFlags are the flags of `run` that make a workload, with docker's
@@ -65,18 +64,22 @@ func (w *workloadFlags) spec(f *pflag.FlagSet, args []string) (*entroosv1.Worklo
 		}
 	}
 	var err error
-	if s.Ports, err = parsePorts(w.ports); err != nil {
-		return nil, err
+	for _, p := range w.ports {
+		ports, err := config.ParsePort(p)
+		if err != nil {
+			return nil, fmt.Errorf("-p %s: %w", p, err)
+		}
+		s.Ports = append(s.Ports, ports...)
 	}
 	for _, v := range w.volumes {
-		mount, err := parseVolume(v)
+		mount, err := config.ParseVolume(v)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("-v %w", err)
 		}
 		s.Mounts = append(s.Mounts, mount)
 	}
-	if s.Restart, err = parseRestart(w.restart); err != nil {
-		return nil, err
+	if s.Restart, err = config.ParseRestart(w.restart); err != nil {
+		return nil, fmt.Errorf("--restart %w", err)
 	}
 	if w.remove && s.Restart.Mode != entroosv1.RestartPolicy_MODE_NO {
 		return nil, errors.New("--rm and --restart exclude each other")
@@ -90,7 +93,7 @@ func (w *workloadFlags) spec(f *pflag.FlagSet, args []string) (*entroosv1.Worklo
 		return nil, fmt.Errorf("--network %q is none of bridge, host, none", w.network)
 	}
 	if w.stopSignal != "" {
-		if _, err := parseSignal(w.stopSignal); err != nil {
+		if _, err := config.ParseSignal(w.stopSignal); err != nil {
 			return nil, fmt.Errorf("--stop-signal: %w", err)
 		}
 	}
@@ -104,19 +107,20 @@ func (w *workloadFlags) spec(f *pflag.FlagSet, args []string) (*entroosv1.Worklo
 func (w *workloadFlags) limits() (*entroosv1.Limits, error) {
 	l := &entroosv1.Limits{}
 	if w.memory != "" {
-		n, err := units.RAMInBytes(w.memory)
-		if err != nil || n <= 0 {
-			return nil, fmt.Errorf("--memory %q is no size; write 64m or 1g", w.memory)
+		n, err := config.ParseMemory(w.memory)
+		if err != nil {
+			return nil, fmt.Errorf("--memory %w", err)
 		}
-		l.MemoryBytes = uint64(n)
+		l.MemoryBytes = n
 	}
 	if w.cpus != "" {
 		n, err := strconv.ParseFloat(w.cpus, 64)
-		milli := math.Round(n * 1000)
-		if err != nil || !(milli >= 10 && milli <= 1e6) {
-			return nil, fmt.Errorf("--cpus %q is no number of cores from 0.01 to 1000", w.cpus)
+		if err != nil {
+			return nil, fmt.Errorf("--cpus %s is no number of cores from 0.01 to 1000", w.cpus)
 		}
-		l.CpuMilli = uint64(milli)
+		if l.CpuMilli, err = config.MilliCPU(n); err != nil {
+			return nil, fmt.Errorf("--cpus %w", err)
+		}
 	}
 	if w.pids < 0 {
 		return nil, fmt.Errorf("--pids-limit %d: there is always a limit", w.pids)
@@ -139,78 +143,4 @@ func environmentEntries(entries []string) []string {
 		out = append(out, e)
 	}
 	return out
-}
-
-// parsePorts reads [IP:]HOST:CONTAINER[/udp], where both ports may be ranges
-// of one length.
-func parsePorts(specs []string) ([]*entroosv1.PortMapping, error) {
-	var ports []*entroosv1.PortMapping
-	for _, spec := range specs {
-		mappings, err := nat.ParsePortSpec(spec)
-		if err != nil {
-			return nil, fmt.Errorf("-p %s: %w", spec, err)
-		}
-		for _, m := range mappings {
-			host, err := strconv.ParseUint(m.Binding.HostPort, 10, 16)
-			if err != nil || host == 0 {
-				return nil, fmt.Errorf("-p %s: name the box's port too: HOST:CONTAINER", spec)
-			}
-			proto := m.Port.Proto()
-			if proto != "tcp" && proto != "udp" {
-				return nil, fmt.Errorf("-p %s: the protocol is tcp or udp", spec)
-			}
-			if m.Port.Int() == 0 {
-				return nil, fmt.Errorf("-p %s: there is no port 0", spec)
-			}
-			ports = append(ports, &entroosv1.PortMapping{
-				HostIp: m.Binding.HostIP, HostPort: uint32(host),
-				ContainerPort: uint32(m.Port.Int()), Protocol: proto,
-			})
-		}
-	}
-	return ports, nil
-}
-
-// parseVolume reads SOURCE:TARGET[:ro|rw].
-func parseVolume(spec string) (*entroosv1.VolumeMount, error) {
-	parts := strings.Split(spec, ":")
-	m := &entroosv1.VolumeMount{}
-	switch {
-	case len(parts) == 3 && parts[2] == "ro":
-		m.ReadOnly = true
-	case len(parts) == 3 && parts[2] == "rw", len(parts) == 2:
-	default:
-		return nil, fmt.Errorf("-v %s is not SOURCE:TARGET[:ro]", spec)
-	}
-	m.Source, m.Target = parts[0], parts[1]
-	if m.Source == "" || !strings.HasPrefix(m.Target, "/") {
-		return nil, fmt.Errorf("-v %s: SOURCE is a volume's name or a folder below /perm/volumes, TARGET an absolute path", spec)
-	}
-	return m, nil
-}
-
-// parseRestart reads no, on-failure[:MAX], always or unless-stopped.
-func parseRestart(text string) (*entroosv1.RestartPolicy, error) {
-	mode, retries, bounded := strings.Cut(text, ":")
-	p := &entroosv1.RestartPolicy{}
-	switch mode {
-	case "no":
-		p.Mode = entroosv1.RestartPolicy_MODE_NO
-	case "on-failure":
-		p.Mode = entroosv1.RestartPolicy_MODE_ON_FAILURE
-	case "always":
-		p.Mode = entroosv1.RestartPolicy_MODE_ALWAYS
-	case "unless-stopped":
-		p.Mode = entroosv1.RestartPolicy_MODE_UNLESS_STOPPED
-	default:
-		return nil, fmt.Errorf("--restart %q is none of no, on-failure[:MAX], always, unless-stopped", text)
-	}
-	if bounded {
-		n, err := strconv.ParseUint(retries, 10, 31)
-		if err != nil || mode != "on-failure" {
-			return nil, fmt.Errorf("--restart %q: only on-failure takes a number", text)
-		}
-		p.MaxRetries = uint32(n)
-	}
-	return p, nil
 }
