@@ -46,6 +46,7 @@ type Box struct {
 	mu       sync.Mutex
 	problems []string // that stay until the next boot
 	ready    time.Duration
+	trial    *Trial        // nil until it is known which UKI runs
 	judged   chan struct{} // closed at the first verdict
 	stop     chan Action
 	version  versionCache

@@ -60,7 +60,7 @@ func MountStorage(ctx context.Context, reaper *nko.Reaper) (Storage, []string) {
 	}
 	const vfat = "utf8,umask=0077"
 	for _, m := range []mountPoint{
-		{path: ESPPath, fstype: "vfat", data: vfat, flags: unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC},
+		{path: ESPPath, fstype: "vfat", data: vfat, flags: unix.MS_RDONLY | unix.MS_DIRSYNC | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC},
 		{path: SettingsPath, fstype: "vfat", data: vfat, flags: unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC},
 	} {
 		number := PartitionESP

@@ -97,6 +97,7 @@ func (b *Box) Status(ctx context.Context) (*entroosv1.GetStatusResponse, error) 
 		OrphansReaped: b.Reaper.Orphans(),
 		DataDevice:    b.Storage.Data,
 	}
+	st.BootEntry, st.Blessed = b.BootEntry()
 	if b.Storage.Disk != nil {
 		st.BootDisk = b.Storage.Disk.Device
 	}

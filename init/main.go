@@ -112,6 +112,7 @@ func start(box *appliance.Box, tree nko.CgroupTree) {
 	}
 	box.Problem(box.StartAdmin())
 
+	box.Problem(nko.Protect("trial", box.StartTrial))
 	_, err = box.Supervisor.Add(nko.ServiceSpec{Name: "health", Run: box.Judge})
 	box.Problem(err)
 	if box.Workloads != nil {

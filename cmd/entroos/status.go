@@ -49,6 +49,7 @@ func (env *environment) printStatus(s *entroosv1.GetStatusResponse) error {
 	}
 	t.row("Data:", data)
 	t.row("Boot disk:", dash(s.BootDisk))
+	t.row("Boot entry:", bootEntryText(s))
 	t.row("Containers:", fmt.Sprintf("%d running", s.ContainersRunning))
 	t.row("Receipts:", fmt.Sprintf("%d in the ledger, %d waiting", s.ReceiptsCommitted, s.ReceiptsWaiting))
 	t.row("Chain:", dash(s.ChainId))
@@ -62,6 +63,17 @@ func stateText(s *entroosv1.GetStatusResponse) string {
 		return s.State
 	}
 	return fmt.Sprintf("%s (ready %.2f s after power-on)", s.State, s.ReadySeconds)
+}
+
+// bootEntryText is "entroos_0.1.0.efi, blessed".
+func bootEntryText(s *entroosv1.GetStatusResponse) string {
+	switch {
+	case s.BootEntry == "":
+		return dash("")
+	case s.Blessed:
+		return s.BootEntry + ", blessed"
+	}
+	return s.BootEntry + ", on trial"
 }
 
 // usedText is "120MiB of 480MiB used".
