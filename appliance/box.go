@@ -34,6 +34,7 @@ type Box struct {
 	Logger     *slog.Logger
 	Log        *nko.LogRing // of PID 1 itself
 	Options    Options
+	Settings   *Settings
 	Reaper     *nko.Reaper
 	Supervisor *nko.Supervisor
 	Storage    Storage
@@ -63,7 +64,7 @@ const (
 
 // NewBox makes a Box without parts.
 func NewBox(logger *slog.Logger, log *nko.LogRing) *Box {
-	return &Box{Logger: logger, Log: log, judged: make(chan struct{}), stop: make(chan Action, 1)}
+	return &Box{Logger: logger, Log: log, Settings: NewSettings(), judged: make(chan struct{}), stop: make(chan Action, 1)}
 }
 
 // Problem notes what is wrong with the box until the next boot: it is degraded.
@@ -86,6 +87,9 @@ func (b *Box) Problems() []string {
 		if s.State == nko.StateFailing {
 			all = append(all, fmt.Sprintf("service %s is failing (%s); see `services logs %s`", s.Name, s.LastExit, s.Name))
 		}
+	}
+	if p := b.Settings.Problem(); p != "" {
+		all = append(all, p)
 	}
 	if b.Workloads != nil && b.Workloads.Problem() != "" {
 		all = append(all, b.Workloads.Problem())

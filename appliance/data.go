@@ -36,8 +36,10 @@ type Storage struct {
 
 // MountStorage finds the boot disk and mounts its partitions. It always leaves
 // a writable /perm: when the data partition cannot be had, one in memory. What
-// is wrong is given as problems, each with a way out.
-func MountStorage(ctx context.Context, reaper *nko.Reaper) (Storage, []string) {
+// is wrong is given as problems, each with a way out. settings is called when
+// the settings partition is mounted, before the check of the data partition,
+// which may take long.
+func MountStorage(ctx context.Context, reaper *nko.Reaper, settings func()) (Storage, []string) {
 	var s Storage
 	var problems []string
 	fail := func(err error) (Storage, []string) {
@@ -71,6 +73,7 @@ func MountStorage(ctx context.Context, reaper *nko.Reaper) (Storage, []string) {
 			problems = append(problems, fmt.Sprintf("%s; the box runs without it", err))
 		}
 	}
+	settings()
 	device := s.Disk.Partitions[PartitionData]
 	if err := checkExt4(ctx, reaper, device); err != nil {
 		return fail(fmt.Errorf("the data partition %s is not mounted and left as it is: %w; "+

@@ -1,28 +1,15 @@
 package appliance
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"strings"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
-const defaultHostname = "entroos"
-
-// SetHostname names the box after /etc/hostname, or "entroos".
-func SetHostname() error {
-	name := defaultHostname
-	text, err := os.ReadFile("/etc/hostname")
-	switch {
-	case err == nil && strings.TrimSpace(string(text)) != "":
-		name = strings.TrimSpace(string(text))
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("hostname: %w", err)
-	}
+// SetHostname names the box.
+func SetHostname(name string) error {
 	if err := unix.Sethostname([]byte(name)); err != nil {
 		return fmt.Errorf("set hostname %q: %w", name, err)
 	}
@@ -45,7 +32,7 @@ func LoopbackUp() error {
 // PrepareResolv makes an empty /tmp/resolv.conf, to which /etc/resolv.conf
 // points, so that programs find the file before a DHCP client has written it.
 func PrepareResolv() error {
-	f, err := os.OpenFile("/tmp/resolv.conf", os.O_CREATE|os.O_WRONLY, 0o644)
+	f, err := os.OpenFile(resolvPath, os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
 	}

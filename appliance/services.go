@@ -40,26 +40,26 @@ func (b *Box) StartLedger() error {
 	return err
 }
 
-// StartTime starts the NTP client. Its working directory is /, where it cannot
+// startTime starts the NTP client. Its working directory is /, where it cannot
 // keep a file: it would set the clock to the time of the last shutdown, without
 // comparing.
-func (b *Box) StartTime() error {
+func (b *Box) startTime(servers []string) error {
 	_, err := b.Supervisor.Add(nko.ServiceSpec{
-		Name:      "ntp",
-		Process:   &nko.ProcessSpec{Path: "/gokrazy/ntp", Dir: "/", Home: homePath},
+		Name:      ntpService,
+		Process:   &nko.ProcessSpec{Path: "/gokrazy/ntp", Args: servers, Dir: "/", Home: homePath},
 		ReadyText: "clock set to",
 	})
 	return err
 }
 
-// StartNetwork starts a DHCP client for each wired interface, now and later.
+// StartNetwork gives the box its name and addresses, now and whenever
+// interfaces or settings change.
 func (b *Box) StartNetwork() error {
-	network := NewNetwork(b.Supervisor, b.Logger)
-	if err := network.Start(); err != nil {
-		return err
-	}
-	_, err := b.Supervisor.Add(nko.ServiceSpec{Name: "network", Run: network.Serve})
-	return err
+	network := NewNetwork(b.Supervisor, b.Settings, b.Logger)
+	// DHCP clients are among the services before anyone asks whether all are up.
+	err := network.follow(b.Config())
+	_, aerr := b.Supervisor.Add(nko.ServiceSpec{Name: "network", Run: network.Serve})
+	return errors.Join(err, aerr)
 }
 
 // StartAdmin starts the admin API on its unix socket and on vsock.

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -67,6 +68,9 @@ func keep(name string, serve func(context.Context) error) {
 	}
 }
 
+// networkPatience is how long the network waits for the box's own settings.
+const networkPatience = 10 * time.Second
+
 // start brings the box up. What fails leaves it degraded, never down.
 func start(box *appliance.Box, tree nko.CgroupTree) {
 	ctx := context.Background()
@@ -74,7 +78,8 @@ func start(box *appliance.Box, tree nko.CgroupTree) {
 	box.Options = options
 	box.Problem(err)
 	box.Problem(appliance.Sysctls(appliance.DefaultSysctls))
-	box.Problem(appliance.SetHostname())
+	box.Problem(box.Settings.ReadBuiltIn(appliance.BuiltInConfig))
+	box.Problem(appliance.SetHostname(box.Config().Hostname))
 	box.Problem(appliance.LoopbackUp())
 	box.Problem(appliance.PrepareResolv())
 	box.Problem(appliance.ClockFloor("/init"))
@@ -85,22 +90,29 @@ func start(box *appliance.Box, tree nko.CgroupTree) {
 	}
 	box.Problem(box.StartConsoles())
 	box.Problem(box.StartPowerButtons())
-	// The network takes longest, and needs no disk.
-	box.Problem(nko.Protect("network", box.StartNetwork))
+	// The network wants the box's own settings, but not so much that a late disk
+	// keeps it away. It follows them when they come.
+	network := sync.OnceFunc(func() { box.Problem(nko.Protect("network", box.StartNetwork)) })
+	late := time.AfterFunc(networkPatience, network)
 
 	// What stands on disks, the box's or any stick's, may be anything.
 	box.Problem(nko.Protect("storage", func() error {
-		storage, problems := appliance.MountStorage(ctx, box.Reaper)
+		storage, problems := appliance.MountStorage(ctx, box.Reaper, func() {
+			box.Settings.ReadOwn(appliance.OwnConfig)
+			network()
+		})
 		box.Storage = storage
 		for _, p := range problems {
 			box.Problem(errors.New(p))
 		}
 		return nil
 	}))
+	late.Stop()
+	network() // without a settings partition
 	box.Problem(appliance.MakeFolders())
 	// Each receipt touches the records: the clock was at least there before.
 	box.Problem(appliance.ClockFloor(appliance.PermPath + "/entroos.db"))
-	box.Problem(box.StartTime())
+	box.Problem(box.StartFollowing())
 
 	box.Ledger = ledger.Dial(appliance.LedgerSocket)
 	if err := nko.Protect("records", box.OpenStore); err != nil {

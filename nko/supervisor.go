@@ -78,6 +78,31 @@ func (s *Supervisor) Add(spec ServiceSpec) (*Service, error) {
 	return service, nil
 }
 
+// Remove stops a service and forgets it; its name is free again.
+func (s *Supervisor) Remove(name string) error {
+	s.mu.Lock()
+	if s.stopping {
+		s.mu.Unlock()
+		return fmt.Errorf("service %s: the box is stopping", name)
+	}
+	i := slices.IndexFunc(s.services, func(o *Service) bool { return o.spec.Name == name })
+	if i < 0 {
+		s.mu.Unlock()
+		return fmt.Errorf("there is no service %s", name)
+	}
+	service := s.services[i]
+	token := s.tokens[service]
+	s.mu.Unlock()
+	if err := s.root.RemoveAndWait(token, stopTimeout); err != nil {
+		return fmt.Errorf("service %s did not stop: %w", name, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.services = slices.DeleteFunc(s.services, func(o *Service) bool { return o == service })
+	delete(s.tokens, service)
+	return nil
+}
+
 // Services gives the services in order of their start.
 func (s *Supervisor) Services() []*Service {
 	s.mu.Lock()
