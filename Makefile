@@ -48,9 +48,11 @@ test-unit: packages
 test-vm: image fixtures
 	$(TOOL) gotestsum --format testname -- -tags vm -p 1 -parallel 2 -timeout 30m -count 1 ./qemu ./runtime ./nko ./appliance
 
+# The peer is Debian with podman, on a disk in the cache.
 bench: image fixtures
+	@qemu/bench_peer.sh build/peer.img build/fixtures/busybox.tar
 	$(GO) test -run '^$$' -bench . -benchmem ./equations/... ./ledger/...
-	$(GO) test -tags vm -run '^$$' -bench . -benchtime 3x -timeout 60m ./qemu/...
+	$(GO) test -tags vm -run '^$$' -bench . -benchtime 3x -timeout 90m ./qemu/...
 	ENTROOS_GUEST_RUN=StartTime $(GO) test -tags vm -count 1 -run TestInGuest -v ./runtime
 
 lint: packages

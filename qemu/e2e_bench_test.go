@@ -3,18 +3,40 @@
 package qemu_test
 
 import (
+	"context"
+	"fmt"
 	"os"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/entroos/entroos/qemu"
 )
 
+// series is what was measured several times.
+type series []float64
+
+// report reports the median of the series, and its least and greatest values.
+func (s series) report(b *testing.B, unit string) {
+	b.Helper()
+	if len(s) == 0 {
+		b.Fatalf("nothing was measured in %s", unit)
+	}
+	s = slices.Sorted(slices.Values(s))
+	b.ReportMetric(s[len(s)/2], unit)
+	if len(s) > 1 {
+		b.ReportMetric(s[0], unit+"-min")
+		b.ReportMetric(s[len(s)-1], unit+"-max")
+	}
+}
+
 // BenchmarkBoot measures power-on to ready, as a watch beside the machine
-// sees it and as the box tells it (from the kernel's start), and what memory
-// is in use when every service runs and nothing else does.
+// sees it and as the box tells it (from the kernel's start).
 func BenchmarkBoot(b *testing.B) {
-	var watch, told, memory float64
+	var watch, told series
 	for range b.N {
 		machine := newBox(b, nil)
 		start := time.Now()
@@ -22,21 +44,62 @@ func BenchmarkBoot(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		watch += time.Since(start).Seconds()
-		told += seconds
-		var status struct {
-			Total     uint64 `json:"memory_total_bytes"`
-			Available uint64 `json:"memory_available_bytes"`
-		}
-		machine.get(&status, "status")
-		memory += float64(status.Total-status.Available) / (1 << 20)
+		watch = append(watch, time.Since(start).Seconds())
+		told = append(told, seconds)
 		machine.powerOff()
 	}
-	n := float64(b.N)
-	b.ReportMetric(watch/n, "s-power-on-to-ready")
-	b.ReportMetric(told/n, "s-kernel-to-ready")
-	b.ReportMetric(memory/n, "MiB-in-use-idle")
+	watch.report(b, "s-power-on-to-ready")
+	told.report(b, "s-kernel-to-ready")
 	b.ReportMetric(0, "ns/op")
+}
+
+// idleTime is how long an idle box is watched, after as long to settle.
+const idleTime = 30 * time.Second
+
+// BenchmarkIdle measures what the box uses with every service running and no
+// container, in 512 MiB: memory (MemTotal − MemAvailable) and CPU in percent of
+// one core.
+func BenchmarkIdle(b *testing.B) {
+	machine := boot(b, nil)
+	time.Sleep(idleTime) // what the boot started shall have ended
+	var cpu, memory series
+	for range b.N {
+		before := machine.cpuMicros()
+		begin := time.Now()
+		time.Sleep(idleTime)
+		used := machine.cpuMicros() - before
+		cpu = append(cpu, 100*float64(used)/float64(time.Since(begin).Microseconds()))
+		memory = append(memory, machine.memoryInUse())
+	}
+	cpu.report(b, "%CPU-idle")
+	memory.report(b, "MiB-in-use-idle")
+	b.ReportMetric(0, "ns/op")
+}
+
+// cpuMicros is the CPU time that the box has used, the kernel's included.
+func (b *box) cpuMicros() uint64 {
+	b.Helper()
+	var usage struct {
+		Box struct {
+			CPU uint64 `json:"cpu_micros"`
+		} `json:"box"`
+	}
+	b.get(&usage, "top", "--once")
+	if usage.Box.CPU == 0 {
+		b.Fatal("top --once --json tells of no CPU time")
+	}
+	return usage.Box.CPU
+}
+
+// memoryInUse is MemTotal − MemAvailable in MiB.
+func (b *box) memoryInUse() float64 {
+	b.Helper()
+	var status struct {
+		Total     uint64 `json:"memory_total_bytes"`
+		Available uint64 `json:"memory_available_bytes"`
+	}
+	b.get(&status, "status")
+	return float64(status.Total-status.Available) / (1 << 20)
 }
 
 // BenchmarkRun measures a job from the command to its receipt on disk: image
@@ -45,9 +108,97 @@ func BenchmarkRun(b *testing.B) {
 	machine := boot(b, nil)
 	machine.importFixture("busybox.tar")
 	machine.run("run", "--rm", "busybox", "true")
-	for b.Loop() {
+	var times series
+	for range max(b.N, 7) {
+		start := time.Now()
 		machine.run("run", "--rm", "busybox", "true")
+		times = append(times, time.Since(start).Seconds())
 	}
+	times.report(b, "s-job")
+	b.ReportMetric(0, "ns/op")
+}
+
+// BenchmarkContainers measures how a container's start and the memory in use
+// grow with 1, 10 and 100 containers running, in 1 GiB.
+func BenchmarkContainers(b *testing.B) {
+	machine := boot(b, func(c *qemu.Config) { c.MemoryMB = 1024 })
+	machine.importFixture("busybox.tar")
+	machine.run("run", "--rm", "busybox", "true")
+	empty := machine.memoryInUse()
+	var times series
+	for _, n := range []int{1, 10, 100} {
+		for len(times) < n {
+			start := time.Now()
+			machine.run("run", "-d", "busybox", "sleep", "1000000")
+			times = append(times, time.Since(start).Seconds())
+		}
+		last := times[max(0, n-10):]
+		slices.Sort(last)
+		b.ReportMetric(last[len(last)/2], fmt.Sprintf("s-start-of-%dth", n))
+		b.ReportMetric((machine.memoryInUse()-empty)/float64(n), fmt.Sprintf("MiB-each-of-%d", n))
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+var (
+	peerLine = regexp.MustCompile(`bench ([a-z_]+) ([0-9.]+)\r?\n`)
+	// peerDeadline is for one boot of the peer and its measurements.
+	peerDeadline = 15 * time.Minute
+)
+
+// BenchmarkDebian measures the same of Debian with podman, in the same machine.
+// Its numbers come from a script on it (see bench_peer.sh): ready is when
+// multi-user.target was reached, run_s is `podman run --rm busybox true`.
+func BenchmarkDebian(b *testing.B) {
+	measured := make(map[string]series)
+	for range b.N {
+		peer, err := qemu.New(qemu.Config{Disks: []qemu.Disk{{Image: built(b, "peer.img")}}})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(func() {
+			if b.Failed() {
+				b.Logf("serial console:\n%s", peer.Transcript())
+			}
+			if err := peer.Close(); err != nil {
+				b.Error(err)
+			}
+		})
+		ctx, cancel := context.WithTimeout(context.Background(), peerDeadline)
+		defer cancel()
+		start := time.Now()
+		if err := peer.Start(ctx); err != nil {
+			b.Fatal(err)
+		}
+		for {
+			found, err := peer.Expect(ctx, peerLine)
+			if err != nil {
+				b.Fatal(err)
+			}
+			name := found[1]
+			value, err := strconv.ParseFloat(found[2], 64)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if name == "end" {
+				break
+			}
+			if name == "ready_s" {
+				measured["power_on_to_ready_s"] = append(measured["power_on_to_ready_s"], time.Since(start).Seconds())
+			}
+			measured[name] = append(measured[name], value)
+		}
+		if err := peer.PowerCut(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for name, unit := range map[string]string{
+		"power_on_to_ready_s": "s-power-on-to-ready", "ready_s": "s-kernel-to-ready", "idle_cpu_percent": "%CPU-idle",
+		"idle_memory_mib": "MiB-in-use-idle", "run_s": "s-job",
+	} {
+		measured[name].report(b, unit)
+	}
+	b.ReportMetric(0, "ns/op")
 }
 
 // BenchmarkSize reports the sizes of what is flashed and what is updated.
@@ -58,7 +209,7 @@ func BenchmarkSize(b *testing.B) {
 	}
 	for name, unit := range map[string]string{
 		"entroos-" + strings.TrimSpace(string(version)) + ".efi": "MB-UKI",
-		"entroos.img": "MB-disk-image-apparent",
+		"entroos.img.zst": "MB-disk-image-compressed",
 	} {
 		info, err := os.Stat(built(b, name))
 		if err != nil {
