@@ -60,6 +60,10 @@ func MountStorage(ctx context.Context, reaper *nko.Reaper, settings func()) (Sto
 	case err != nil:
 		return fail(fmt.Errorf("the data partition is not mounted: %w; check the disk's cable and reboot", err))
 	}
+	if err := s.Disk.settle(); err != nil {
+		problems = append(problems, fmt.Sprintf("the boot disk's partition table is not as it should be, and the data partition does not fill the disk: %s; "+
+			"the box runs; check the disk and reboot", err))
+	}
 	const vfat = "utf8,umask=0077"
 	for _, m := range []mountPoint{
 		{path: ESPPath, fstype: "vfat", data: vfat, flags: unix.MS_RDONLY | unix.MS_DIRSYNC | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC},
@@ -85,6 +89,9 @@ func MountStorage(ctx context.Context, reaper *nko.Reaper, settings func()) (Sto
 			"repair it with e2fsck from another system, or flash the disk anew", device, err))
 	}
 	s.Data = device
+	if err := growData(device); err != nil {
+		problems = append(problems, fmt.Sprintf("the data partition does not fill the disk: %s; it serves as it is, and the next boot tries again", err))
+	}
 	return s, problems
 }
 

@@ -13,10 +13,10 @@ import (
 	"time"
 	"unicode/utf16"
 
-	"github.com/diskfs/go-diskfs/backend/file"
-	"github.com/diskfs/go-diskfs/partition/gpt"
 	"github.com/google/uuid"
 	"github.com/u-root/u-root/pkg/efivarfs"
+
+	"github.com/entroos/entroos/appliance/blockdev"
 )
 
 // Partition numbers of an EntroOS disk.
@@ -83,6 +83,9 @@ func decodeUTF16(b []byte) string {
 type Disk struct {
 	Device     string         // e.g. /dev/vda
 	Partitions map[int]string // device of each partition, e.g. 4: /dev/vda4
+	// BootPartition is the UUID of its ESP, in lower case. The first boot gives
+	// it another than the one that the boot loader knows.
+	BootPartition string
 }
 
 // FindBootDisk waits for the one disk that holds the partition of that UUID,
@@ -109,6 +112,9 @@ func FindBootDisk(ctx context.Context, partition string) (*Disk, error) {
 				break
 			}
 			if disk, err := scan.disk(found[0]); err != nil || disk != nil {
+				if disk != nil {
+					disk.BootPartition = partition
+				}
 				return disk, err
 			}
 		}
@@ -189,13 +195,13 @@ func (s *blockScan) readTable(name string) ([]string, error) {
 		return nil, err
 	}
 	defer f.Close()
-	table, err := gpt.Read(file.New(f, true), logical, logical)
+	table, err := blockdev.ReadTable(f, s.size(name), int64(logical))
 	if err != nil {
 		return nil, err
 	}
 	var uuids []string
 	for _, p := range table.Partitions {
-		uuids = append(uuids, strings.ToLower(p.GUID))
+		uuids = append(uuids, p.GUID.String())
 	}
 	return uuids, nil
 }
