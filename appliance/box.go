@@ -46,11 +46,14 @@ type Box struct {
 
 	mu       sync.Mutex
 	problems []string // that stay until the next boot
+	// recordsLost: the records on the data partition cannot be used.
+	recordsLost bool
 	ready    time.Duration
 	trial    *Trial        // nil until it is known which UKI runs
 	judged   chan struct{} // closed at the first verdict
 	stop     chan Action
 	version  versionCache
+	disks    sync.Mutex // held while a disk is installed, repaired or made anew
 }
 
 // Action is how the box ends.
@@ -133,10 +136,30 @@ func (b *Box) OpenStore() error {
 		b.Store = store
 		return nil
 	}
-	b.Problem(fmt.Errorf("the box's records are left as they are, and new ones kept in memory only and lost at the next boot: %w; "+
-		"restore %s from a copy, or move it away", err, path))
+	b.LoseRecords(fmt.Errorf("the box's records (%s) are left as they are, and new ones kept in memory only and lost at the next boot: %w", path, err))
 	b.Store, err = nko.OpenStore(RunPath + "/volatile.db")
 	return err
+}
+
+// LoseRecords notes that the box's records on the data partition cannot be used,
+// and why.
+func (b *Box) LoseRecords(err error) {
+	if b.Storage.Data == "" { // there are none, which is told already
+		b.Problem(err)
+		return
+	}
+	b.mu.Lock()
+	b.recordsLost = true
+	b.mu.Unlock()
+	b.Problem(fmt.Errorf("%w; `data reset --keep-volumes` begins anew with the volumes that are there", err))
+}
+
+// RecordsLost says that the data partition is mounted and the box's records on
+// it cannot be used.
+func (b *Box) RecordsLost() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.recordsLost
 }
 
 // StartRuntime brings up the container runtime and the workloads over the store,

@@ -1,15 +1,9 @@
 package appliance
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"os/exec"
-	"strings"
-	"time"
 
 	"github.com/u-root/u-root/pkg/mount"
 	"golang.org/x/sys/unix"
@@ -23,10 +17,6 @@ const (
 	ESPPath      = "/esp"
 	SettingsPath = "/settings"
 )
-
-// fsckTimeout bounds the check of the data partition: a large one with a lost
-// journal takes minutes.
-const fsckTimeout = 30 * time.Minute
 
 // Storage is where the box keeps its state.
 type Storage struct {
@@ -79,16 +69,18 @@ func MountStorage(ctx context.Context, reaper *nko.Reaper, settings func()) (Sto
 	}
 	settings()
 	device := s.Disk.Partitions[PartitionData]
-	if err := checkExt4(ctx, reaper, device); err != nil {
-		return fail(fmt.Errorf("the data partition %s is not mounted and left as it is: %w; "+
-			"repair it with e2fsck from another system, or flash the disk anew", device, err))
+	err = checkExt4(ctx, reaper, device)
+	if err == nil {
+		_, err = mount.Mount(device, PermPath, "ext4", "errors=remount-ro", unix.MS_NOATIME|unix.MS_NODEV)
 	}
-	_, err = mount.Mount(device, PermPath, "ext4", "errors=remount-ro", unix.MS_NOATIME|unix.MS_NODEV)
 	if err != nil {
-		return fail(fmt.Errorf("the data partition %s cannot be mounted and is left as it is: %w; "+
-			"repair it with e2fsck from another system, or flash the disk anew", device, err))
+		return fail(fmt.Errorf("the data partition %s is not mounted and left as it is: %w; "+
+			"`data repair` mends it, `data reset` makes a new, empty one", device, err))
 	}
 	s.Data = device
+	if err := takeReset(PermPath); err != nil {
+		problems = append(problems, fmt.Sprintf("`data reset` is not done: %s; it is tried again at the next boot", err))
+	}
 	if err := growData(device); err != nil {
 		problems = append(problems, fmt.Sprintf("the data partition does not fill the disk: %s; it serves as it is, and the next boot tries again", err))
 	}
@@ -99,42 +91,4 @@ func MountStorage(ctx context.Context, reaper *nko.Reaper, settings func()) (Sto
 func mountVolatile() error {
 	_, err := mount.Mount("tmpfs", PermPath, "tmpfs", "mode=0755,size=25%", unix.MS_NODEV)
 	return err
-}
-
-// checkExt4 mends what can be mended without a question (e2fsck -p).
-func checkExt4(ctx context.Context, reaper *nko.Reaper, device string) error {
-	const fsck = "/bin/e2fsck"
-	if _, err := os.Stat(fsck); errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s is missing from this system", fsck)
-	}
-	ctx, cancel := context.WithTimeout(ctx, fsckTimeout)
-	defer cancel()
-	var out bytes.Buffer
-	cmd := exec.Command(fsck, "-p", device)
-	cmd.Stdout, cmd.Stderr = &out, &out
-	child, err := reaper.Spawn(cmd)
-	if err != nil {
-		return err
-	}
-	select {
-	case <-child.Done():
-	case <-ctx.Done():
-		_ = child.Signal(unix.SIGKILL) // it may have ended just now
-		<-child.Done()
-		return fmt.Errorf("its check did not end within %v", fsckTimeout)
-	}
-	if child.Err() != nil {
-		return child.Err()
-	}
-	// e2fsck(8): 1 is "errors corrected", 2 "corrected, reboot" (of a mounted
-	// root file system, which this is not); from 4 on errors are left.
-	if code := child.State().ExitCode(); code < 0 || code > 2 {
-		return fmt.Errorf("its check failed (%s): %s", child.State(), lastLine(out.String()))
-	}
-	return nil
-}
-
-func lastLine(text string) string {
-	lines := strings.Split(strings.TrimSpace(text), "\n")
-	return strings.TrimSpace(lines[len(lines)-1])
 }

@@ -97,3 +97,38 @@ func SetFATVolumeID(sector []byte, id uint32) {
 		binary.LittleEndian.PutUint32(sector[39:], id)
 	}
 }
+
+// Ext4Change is a Part's Change that gives an ext4 as EntroOS makes it another
+// UUID, in its superblock and all copies of that.
+func Ext4Change(id uuid.UUID) func(int64, []byte) error {
+	const group = 8 * Ext4BlockSize * Ext4BlockSize // bytes: a bitmap of one block
+	return func(offset int64, chunk []byte) error {
+		if offset == 0 {
+			return SetExt4UUID(chunk[Ext4SuperblockOffset:Ext4SuperblockOffset+Ext4SuperblockSize], id)
+		}
+		if offset%group != 0 {
+			return nil
+		}
+		// Most groups begin with no copy.
+		if err := SetExt4UUID(chunk[:Ext4SuperblockSize], id); err != nil && !errors.Is(err, ErrNoExt4) {
+			return err
+		}
+		return nil
+	}
+}
+
+// FATChange is a Part's Change that gives a FAT another volume id.
+func FATChange(id uint32) func(int64, []byte) error {
+	return func(offset int64, chunk []byte) error {
+		if offset != 0 {
+			return nil
+		}
+		// FAT32 keeps a copy of the boot sector, and says where.
+		backup := int(binary.LittleEndian.Uint16(chunk[50:])) * 512
+		if string(chunk[82:87]) == "FAT32" && backup > 0 && backup+512 <= len(chunk) {
+			SetFATVolumeID(chunk[backup:backup+512], id)
+		}
+		SetFATVolumeID(chunk[:512], id)
+		return nil
+	}
+}

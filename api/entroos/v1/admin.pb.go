@@ -3549,7 +3549,10 @@ func (x *RepairDataResponse) GetOutput() []byte {
 }
 
 type ResetDataRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// KeepVolumes begins everything anew but the volumes; failed_precondition
+	// when the data partition cannot be mounted.
+	KeepVolumes   bool `protobuf:"varint,1,opt,name=keep_volumes,json=keepVolumes,proto3" json:"keep_volumes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3582,6 +3585,13 @@ func (x *ResetDataRequest) ProtoReflect() protoreflect.Message {
 // Deprecated: Use ResetDataRequest.ProtoReflect.Descriptor instead.
 func (*ResetDataRequest) Descriptor() ([]byte, []int) {
 	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *ResetDataRequest) GetKeepVolumes() bool {
+	if x != nil {
+		return x.KeepVolumes
+	}
+	return false
 }
 
 type ResetDataResponse struct {
@@ -3998,8 +4008,9 @@ const file_entroos_v1_admin_proto_rawDesc = "" +
 	"\awarning\x18\x04 \x01(\tR\awarning\"\x13\n" +
 	"\x11RepairDataRequest\",\n" +
 	"\x12RepairDataResponse\x12\x16\n" +
-	"\x06output\x18\x01 \x01(\fR\x06output\"\x12\n" +
-	"\x10ResetDataRequest\"\x13\n" +
+	"\x06output\x18\x01 \x01(\fR\x06output\"5\n" +
+	"\x10ResetDataRequest\x12!\n" +
+	"\fkeep_volumes\x18\x01 \x01(\bR\vkeepVolumes\"\x13\n" +
 	"\x11ResetDataResponse\"\x0f\n" +
 	"\rRebootRequest\"\x10\n" +
 	"\x0eRebootResponse\"\x11\n" +

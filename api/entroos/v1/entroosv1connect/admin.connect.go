@@ -147,8 +147,9 @@ type AdminServiceClient interface {
 	// disk, reads it back, and tells the firmware of it.
 	Install(context.Context, *connect.Request[v1.InstallRequest]) (*connect.ServerStreamForClient[v1.InstallResponse], error)
 	// RepairData has a data partition that is not mounted mended by e2fsck -y;
-	// ResetData makes a new, empty one. Both take effect at the next boot, and
-	// are failed_precondition while data is mounted.
+	// ResetData makes a new, empty one, or, where only the records on it cannot
+	// be opened, begins those anew. Both take effect at the next boot, and are
+	// failed_precondition while data is well.
 	RepairData(context.Context, *connect.Request[v1.RepairDataRequest]) (*connect.ServerStreamForClient[v1.RepairDataResponse], error)
 	ResetData(context.Context, *connect.Request[v1.ResetDataRequest]) (*connect.Response[v1.ResetDataResponse], error)
 	// Reboot and PowerOff answer, then stop everything in order.
@@ -544,8 +545,9 @@ type AdminServiceHandler interface {
 	// disk, reads it back, and tells the firmware of it.
 	Install(context.Context, *connect.Request[v1.InstallRequest], *connect.ServerStream[v1.InstallResponse]) error
 	// RepairData has a data partition that is not mounted mended by e2fsck -y;
-	// ResetData makes a new, empty one. Both take effect at the next boot, and
-	// are failed_precondition while data is mounted.
+	// ResetData makes a new, empty one, or, where only the records on it cannot
+	// be opened, begins those anew. Both take effect at the next boot, and are
+	// failed_precondition while data is well.
 	RepairData(context.Context, *connect.Request[v1.RepairDataRequest], *connect.ServerStream[v1.RepairDataResponse]) error
 	ResetData(context.Context, *connect.Request[v1.ResetDataRequest]) (*connect.Response[v1.ResetDataResponse], error)
 	// Reboot and PowerOff answer, then stop everything in order.

@@ -1,0 +1,99 @@
+package appliance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"connectrpc.com/connect"
+
+	entroosv1 "github.com/entroos/entroos/api/entroos/v1"
+)
+
+var (
+	errDataWell = connect.NewError(connect.CodeFailedPrecondition,
+		errors.New("the data partition is mounted and well: there is nothing to repair or to begin anew"))
+	errNoDataDisk = connect.NewError(connect.CodeFailedPrecondition,
+		errors.New("the box does not know which data partition is its own; `status` says why"))
+	errDiskBusy = connect.NewError(connect.CodeFailedPrecondition,
+		errors.New("a disk is being installed, repaired or made anew; wait for its end"))
+)
+
+// withDisks does what changes disks, one at a time.
+func (a *adminServer) withDisks(do func() error) error {
+	if !a.box.disks.TryLock() {
+		return errDiskBusy
+	}
+	defer a.box.disks.Unlock()
+	return apiError(do())
+}
+
+// lostData gives the device of the data partition that is not mounted.
+func (a *adminServer) lostData() (string, error) {
+	s := a.box.Storage
+	switch {
+	case s.Data != "":
+		return "", errDataWell
+	case s.Disk == nil || s.Disk.Partitions[PartitionData] == "":
+		return "", errNoDataDisk
+	}
+	return s.Disk.Partitions[PartitionData], nil
+}
+
+// RepairData implements AdminService.
+func (a *adminServer) RepairData(ctx context.Context, _ *connect.Request[entroosv1.RepairDataRequest], stream *connect.ServerStream[entroosv1.RepairDataResponse]) error {
+	return a.withDisks(func() error {
+		device, err := a.lostData()
+		if err != nil {
+			if a.box.RecordsLost() {
+				return connect.NewError(connect.CodeFailedPrecondition, errors.New(
+					"the data partition is well, its records are not: e2fsck cannot mend them; `data reset --keep-volumes` begins them anew"))
+			}
+			return err
+		}
+		a.box.Logger.Warn("data repair", "device", device)
+		// A client that leaves does not leave the repair half done.
+		code, err := e2fsck(context.WithoutCancel(ctx), a.box.Reaper, repairOutput{stream}, device, "-f", "-y")
+		if err != nil {
+			return err
+		}
+		if code > fsckMended {
+			return fmt.Errorf("e2fsck cannot mend %s (exit status %d); `data reset` makes a new, empty data partition", device, code)
+		}
+		return nil
+	})
+}
+
+// repairOutput sends e2fsck's output as it comes, for as long as a client listens.
+type repairOutput struct {
+	stream *connect.ServerStream[entroosv1.RepairDataResponse]
+}
+
+func (o repairOutput) Write(p []byte) (int, error) {
+	_ = o.stream.Send(&entroosv1.RepairDataResponse{Output: p}) // the client may have left
+	return len(p), nil
+}
+
+// ResetData implements AdminService.
+func (a *adminServer) ResetData(ctx context.Context, r *connect.Request[entroosv1.ResetDataRequest]) (*connect.Response[entroosv1.ResetDataResponse], error) {
+	keep := r.Msg.GetKeepVolumes()
+	answer := connect.NewResponse(new(entroosv1.ResetDataResponse))
+	return answer, a.withDisks(func() error {
+		if a.box.Storage.Data != "" && a.box.RecordsLost() {
+			// It stays in use until the next boot.
+			a.box.Logger.Warn("data reset at the next boot", "keep volumes", keep)
+			return requestReset(PermPath, keep, time.Now())
+		}
+		device, err := a.lostData()
+		if err != nil {
+			return err
+		}
+		if keep {
+			return connect.NewError(connect.CodeFailedPrecondition, fmt.Errorf(
+				"the data partition %s cannot be mounted, so its volumes cannot be kept: try `data repair` first, or leave out --keep-volumes", device))
+		}
+		a.box.Logger.Warn("data reset", "device", device)
+		return makeData(ctx, device)
+	})
+}

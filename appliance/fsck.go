@@ -1,0 +1,85 @@
+package appliance
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/entroos/entroos/nko"
+)
+
+// fsckTimeout bounds the check of the data partition: a large one with a lost
+// journal takes minutes.
+const fsckTimeout = 30 * time.Minute
+
+// Exit statuses of e2fsck(8) are bits: up to here the file system is well.
+const (
+	fsckMended = 1 | 2 // errors corrected; "reboot", which is for a mounted root
+)
+
+// e2fsck runs e2fsck with that mode (-p, -y) on a device and gives its exit
+// status.
+func e2fsck(ctx context.Context, reaper *nko.Reaper, out io.Writer, device string, mode ...string) (int, error) {
+	const program = "/bin/e2fsck"
+	if _, err := os.Stat(program); errors.Is(err, fs.ErrNotExist) {
+		return 0, fmt.Errorf("%s is missing from this system", program)
+	}
+	ctx, cancel := context.WithTimeout(ctx, fsckTimeout)
+	defer cancel()
+	cmd := exec.Command(program, append(mode, device)...)
+	cmd.Stdout, cmd.Stderr = out, out
+	child, err := reaper.Spawn(cmd)
+	if err != nil {
+		return 0, err
+	}
+	select {
+	case <-child.Done():
+	case <-ctx.Done():
+		_ = child.Signal(unix.SIGKILL) // it may have ended just now
+		<-child.Done()
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return 0, fmt.Errorf("its check did not end within %v", fsckTimeout)
+		}
+		return 0, ctx.Err()
+	}
+	if child.Err() != nil {
+		return 0, child.Err()
+	}
+	code := child.State().ExitCode()
+	if code < 0 {
+		return 0, fmt.Errorf("its check was ended: %s", child.State())
+	}
+	return code, nil
+}
+
+// checkExt4 mends what can be mended without a question.
+func checkExt4(ctx context.Context, reaper *nko.Reaper, device string) error {
+	var out bytes.Buffer
+	code, err := e2fsck(ctx, reaper, &out, device, "-p")
+	if err == nil && code > fsckMended {
+		err = fmt.Errorf("its check failed (exit status %d): %s", code, complaint(out.String()))
+	}
+	return err
+}
+
+// complaint is the line of e2fsck's output that says what is wrong.
+func complaint(text string) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	for _, line := range lines {
+		for _, word := range []string{"UNEXPECTED", "Bad magic", "invalid", "error"} {
+			if strings.Contains(line, word) {
+				return strings.TrimSpace(line)
+			}
+		}
+	}
+	return strings.TrimSpace(lines[len(lines)-1])
+}
