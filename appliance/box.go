@@ -48,12 +48,12 @@ type Box struct {
 	problems []string // that stay until the next boot
 	// recordsLost: the records on the data partition cannot be used.
 	recordsLost bool
-	ready    time.Duration
-	trial    *Trial        // nil until it is known which UKI runs
-	judged   chan struct{} // closed at the first verdict
-	stop     chan Action
-	version  versionCache
-	disks    sync.Mutex // held while a disk is installed, repaired or made anew
+	ready       time.Duration
+	trial       *Trial        // nil until it is known which UKI runs
+	judged      chan struct{} // closed at the first verdict
+	stop        chan Action
+	version     versionCache
+	disks       sync.Mutex // held while a disk is installed, repaired or made anew
 }
 
 // Action is how the box ends.
