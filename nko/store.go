@@ -130,6 +130,10 @@ func (s *Store) DB() *bbolt.DB { return s.db }
 // Close closes the file. Transactions under way end first.
 func (s *Store) Close() error { return record.Close(s.db) }
 
+// Damage gives the error by which a bad sector or a garbled page of the file was
+// met, or nil. From then on the file is closed: each method gives that error.
+func (s *Store) Damage() error { return record.Damage(s.db) }
+
 // Size is the file's size in bytes.
 func (s *Store) Size() (int64, error) {
 	info, err := os.Stat(s.db.Path())

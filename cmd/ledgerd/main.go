@@ -115,7 +115,7 @@ func serve(ctx context.Context, n *chain.Node, socket string, logger *slog.Logge
 	select {
 	case <-ctx.Done():
 	case <-n.Done():
-		err = errors.New("consensus has stopped")
+		err = n.Err()
 	case err = <-failed:
 		err = fmt.Errorf("serve on %s: %w", socket, err)
 	}

@@ -30,11 +30,16 @@ const lockTimeout = 3 * time.Second
 
 // A File is one bbolt file that holds many stores. Its methods may be called
 // by many goroutines. A page that cannot be read (bbolt maps its file, so a
-// bad sector is a fault) is an error that wraps ErrDamaged, not a crash.
+// bad sector is a fault) is an error that wraps ErrDamaged, not a crash; from
+// then on every transaction is refused with that error: bbolt may hold a lock
+// for ever, and what is left of the file cannot be trusted.
 type File struct {
 	db      *bbolt.DB
 	path    string
 	commits atomic.Uint64
+
+	damage  atomic.Pointer[error] // nil: none was met
+	damaged chan struct{}         // closed when some was
 
 	writer sync.Mutex // held while a transaction writes
 	mu     sync.Mutex // guards joined
@@ -64,15 +69,38 @@ func Open(path string) (f *File, err error) {
 	case err != nil:
 		return nil, fmt.Errorf("boltdb: %w", err)
 	}
-	return &File{db: db, path: path}, nil
+	return &File{db: db, path: path, damaged: make(chan struct{})}, nil
+}
+
+// Damaged is closed when a transaction has met damage; Damage then says what.
+func (f *File) Damaged() <-chan struct{} { return f.damaged }
+
+// Damage gives the error, an ErrDamaged, with which a transaction has met
+// damage, or nil.
+func (f *File) Damage() error {
+	if err := f.damage.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// caught notes damage that the transaction which ends has met. It is called
+// after catchFault's.
+func (f *File) caught(err *error) {
+	if met := *err; errors.Is(met, ErrDamaged) && f.damage.CompareAndSwap(nil, &met) {
+		close(f.damaged)
+	}
 }
 
 // Path returns the path the file was opened by.
 func (f *File) Path() string { return f.path }
 
 // Close closes the file after the transactions that run. All stores of the
-// file fail from then on.
+// file fail from then on. A damaged file is left to the process's end.
 func (f *File) Close() error {
+	if err := f.Damage(); err != nil {
+		return err
+	}
 	if err := f.db.Close(); err != nil {
 		return fmt.Errorf("boltdb: %s: %w", f.path, err)
 	}
@@ -82,6 +110,10 @@ func (f *File) Close() error {
 // View runs fn in a read-only transaction. Slices read in it are only valid
 // until fn returns.
 func (f *File) View(fn func(*bbolt.Tx) error) (err error) {
+	if err := f.Damage(); err != nil {
+		return err
+	}
+	defer f.caught(&err)
 	defer catchFault(f.path, &err)()
 	return f.db.View(fn)
 }
@@ -103,6 +135,10 @@ func (f *File) Update(fn func(*bbolt.Tx) error) error {
 func (f *File) update(fn func(*bbolt.Tx) error) (joined []join, err error) {
 	f.writer.Lock()
 	defer f.writer.Unlock()
+	if err := f.Damage(); err != nil {
+		return nil, err
+	}
+	defer f.caught(&err)
 	defer catchFault(f.path, &err)()
 	f.mu.Lock()
 	joined = f.joined

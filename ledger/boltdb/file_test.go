@@ -240,9 +240,24 @@ func TestTornFile(t *testing.T) {
 		}
 	}
 	if damaged == 0 {
-		t.Error("no error")
+		t.Fatal("no error")
 	}
-	// bbolt's own Close would read the mapping; the process is about to end.
+	select {
+	case <-f.Damaged():
+	default:
+		t.Error("the damage is not told")
+	}
+	// Nothing waits for a lock that the damage has left taken.
+	within(t, func() {
+		for _, err := range []error{f.Damage(), s.Set([]byte("new"), []byte("value")), f.Flush(), f.Close()} {
+			if err != nil && !errors.Is(err, boltdb.ErrDamaged) {
+				t.Errorf("after the damage: %v", err)
+			}
+		}
+		if err := s.Set([]byte("new"), []byte("value")); !errors.Is(err, boltdb.ErrDamaged) {
+			t.Errorf("a write after the damage: %v", err)
+		}
+	})
 }
 
 // Random damage anywhere gives errors, or goes unnoticed where nothing reads.
@@ -281,6 +296,11 @@ func TestOverwrittenPages(t *testing.T) {
 			}
 			for ; it.Valid(); it.Next() {
 			}
+			within(t, func() {
+				for range 2 { // no lock is left taken
+					_ = s.Set([]byte("250"), []byte("value")) // it may be damaged
+				}
+			})
 		}()
 		ok(t, os.Remove(damaged))
 	}

@@ -176,9 +176,17 @@ func (n *Node) start(validator *privval.FilePV) error {
 	if err := n.startSwitch(config, reactor); err != nil {
 		return err
 	}
+	stopped := make(chan struct{})
 	n.wait.Go(func() {
 		cs.Wait()
-		close(n.done)
+		close(stopped)
+	})
+	n.wait.Go(func() {
+		defer close(n.done)
+		select {
+		case <-stopped:
+		case <-n.file.Damaged(): // whether or not consensus has read of it yet
+		}
 	})
 	n.wait.Go(func() { n.wal.run(n.quit, n.app.notices.nextBlock, n.blocks.Height) })
 	return nil
@@ -257,9 +265,17 @@ func (n *Node) cometConfig() *cfg.Config {
 	return c
 }
 
-// Done is closed when consensus has stopped, be it by Close or by a failure
-// that the log tells of.
+// Done is closed when the node's work has ended, be it by Close or by a failure.
 func (n *Node) Done() <-chan struct{} { return n.done }
+
+// Err is the failure, after Done: damage to the ledger's file, else one of
+// consensus, of which the log tells.
+func (n *Node) Err() error {
+	if err := n.file.Damage(); err != nil {
+		return err
+	}
+	return errors.New("consensus has stopped")
+}
 
 // Genesis returns the ledger's genesis.
 func (n *Node) Genesis() *proof.Genesis { return n.genesis }

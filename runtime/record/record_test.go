@@ -107,6 +107,20 @@ func TestFault(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "cannot be read") {
 		t.Errorf("a fault gave %v", err)
 	}
+	// The file is closed from now on, for others too, who are told why.
+	if again := record.View(db, func(*bbolt.Tx) error { return nil }); !errors.Is(again, record.ErrDamaged) {
+		t.Errorf("after the fault, a view gives %v", again)
+	}
+	if again := record.Update(db, things.Create); !errors.Is(again, record.ErrDamaged) {
+		t.Errorf("after the fault, an update gives %v", again)
+	}
+	if told := record.Damage(db); told == nil || told.Error() != err.Error() {
+		t.Errorf("the damage is told as %v, was %v", told, err)
+	}
+	other := open(t, filepath.Join(t.TempDir(), "db"))
+	if err := errors.Join(record.Damage(other), record.Update(other, things.Create)); err != nil {
+		t.Errorf("another file: %v", err)
+	}
 }
 
 // TestGarbledPages overwrites pages of an open file, each in turn.
