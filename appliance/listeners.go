@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/entroos/entroos/api/entroos/v1/entroosv1connect"
+	"github.com/entroos/entroos/nko"
 )
 
 // AdminPort is the vsock port of the admin API.
@@ -101,7 +102,7 @@ func ServeAdmin(ctx context.Context, l net.Listener, h http.Handler) error {
 		ReadHeaderTimeout: 10 * time.Second,
 	}
 	stopped := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
+	stop := context.AfterFunc(ctx, nko.Guard("end of the admin API", func() {
 		defer close(stopped)
 		// Calls under way may end; attached ones would go on for ever.
 		shut, cancel := context.WithTimeout(context.Background(), time.Second)
@@ -109,7 +110,7 @@ func ServeAdmin(ctx context.Context, l net.Listener, h http.Handler) error {
 		if server.Shutdown(shut) != nil {
 			_ = server.Close() // what is left are clients that hold on
 		}
-	})
+	}))
 	err := server.Serve(l)
 	if stop() {
 		return err

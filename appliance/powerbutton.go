@@ -60,7 +60,7 @@ func (b *Box) watchPowerButton(ctx context.Context, device string) error {
 		return err
 	}
 	defer f.Close()
-	defer context.AfterFunc(ctx, func() { f.Close() })() // ends a read
+	defer context.AfterFunc(ctx, nko.Guard("end of a power button", func() { f.Close() }))() // ends a read
 	var raw [unsafe.Sizeof(inputEvent{})]byte
 	for {
 		// The kernel gives whole events.
