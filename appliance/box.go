@@ -43,8 +43,10 @@ type Box struct {
 	Workloads  *nko.Workloads
 	Outbox     *nko.Outbox
 	Ledger     *ledger.Client
+	Boots      *BootLog
 
 	mu       sync.Mutex
+	previous PreviousBoot
 	problems []string // that stay until the next boot
 	// recordsLost: the records on the data partition cannot be used.
 	recordsLost bool
@@ -93,6 +95,12 @@ func (b *Box) Problems() []string {
 	}
 	if p := b.Settings.Problem(); p != "" {
 		all = append(all, p)
+	}
+	if b.Store != nil {
+		if err := b.Store.Damage(); err != nil {
+			all = append(all, fmt.Sprintf("the box's records are closed: %v; containers that run go on, and nothing else is started or kept; "+
+				"save what the volumes hold and reboot; if it comes again, replace the disk or use `data reset`", err))
+		}
 	}
 	if b.Workloads != nil && b.Workloads.Problem() != "" {
 		all = append(all, b.Workloads.Problem())
@@ -256,7 +264,11 @@ func (b *Box) verdict() string {
 		}
 		b.ready = up
 	}
-	return fmt.Sprintf("ready in %.2fs", b.ready.Seconds())
+	text := fmt.Sprintf("ready in %.2fs", b.ready.Seconds())
+	if b.previous.Untimely() {
+		text += "; the last boot ended in " + b.previous.String()
+	}
+	return text
 }
 
 // Alive returns nil when what carries the box (the supervisor and the reaper)

@@ -13,7 +13,7 @@ import (
 )
 
 // NewLogger gives PID 1's logger: each record goes to the ring, from which
-// `logs init` reads, and to the kernel's log, where a panic's record (pstore)
+// `services logs init` reads, and to the kernel's log, where a panic's record (pstore)
 // finds it.
 func NewLogger(ring *nko.LogRing) *slog.Logger {
 	h := &kmsgHandler{ring: ring, out: io.Discard}

@@ -99,8 +99,11 @@ var DefaultSysctls = map[string]string{
 	// PID 1's own messages must not be dropped from the kernel's log.
 	"kernel/printk_devkmsg": "on",
 	"kernel/panic_on_oops":  "1",
-	"kernel/kptr_restrict":  "1",
-	"kernel/dmesg_restrict": "1",
+	// A processor that takes no interrupts any more tells where it is, before
+	// a watchdog resets the box.
+	"kernel/hardlockup_panic": "1",
+	"kernel/kptr_restrict":    "1",
+	"kernel/dmesg_restrict":   "1",
 	// Containers watch many files.
 	"fs/inotify/max_user_instances": "1024",
 	"fs/inotify/max_user_watches":   "131072",

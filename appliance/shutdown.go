@@ -33,6 +33,9 @@ func (b *Box) Shutdown(a Action, dog *Watchdog) error {
 	if b.Store != nil {
 		b.step("records", 10*time.Second, dog, func(context.Context) error { return b.Store.Close() })
 	}
+	if b.Boots != nil {
+		b.step("boot log", 10*time.Second, dog, func(context.Context) error { return b.Boots.End(a) })
+	}
 	b.step("disks", 30*time.Second, dog, func(context.Context) error { return releaseDisks() })
 	if dog != nil {
 		if err := dog.Disarm(); err != nil {

@@ -21,6 +21,9 @@ type Options map[string]string
 // (CID 1). It is for tests: containers can reach it too.
 func (o Options) VsockLoopback() bool { return o["vsock_loopback"] == "1" }
 
+// Faults lets a virtual machine's owner order faults of the box, for trials.
+func (o Options) Faults() bool { return o["faults"] == "1" }
+
 // ReadOptions reads the options; a machine without SMBIOS has none.
 func ReadOptions() (Options, error) {
 	options := make(Options)

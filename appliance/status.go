@@ -84,7 +84,7 @@ func (b *Box) Status(ctx context.Context) (*entroosv1.GetStatusResponse, error) 
 		return nil, err
 	}
 	b.mu.Lock()
-	ready := b.ready
+	ready, previous := b.ready, b.previous
 	b.mu.Unlock()
 	st := &entroosv1.GetStatusResponse{
 		Version:       OSVersion(),
@@ -96,6 +96,7 @@ func (b *Box) Status(ctx context.Context) (*entroosv1.GetStatusResponse, error) 
 		Cpus:          uint32(goruntime.NumCPU()),
 		OrphansReaped: b.Reaper.Orphans(),
 		DataDevice:    b.Storage.Data,
+		PreviousBoot:  &entroosv1.PreviousBoot{End: previous.End, Text: previous.Text},
 	}
 	st.BootEntry, st.Blessed = b.BootEntry()
 	if b.Storage.Disk != nil {

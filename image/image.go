@@ -26,11 +26,12 @@ import (
 var epoch = time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)
 
 // DefaultCommandLine is the kernel's. panic=10 restarts a box whose kernel or
-// init has died; softdog resets one that hangs before PID 1 feeds the watchdogs.
+// init has died; softdog panics one that hangs, also before PID 1 feeds the
+// watchdogs, so that the next boot can tell of it.
 // gpt: on a disk larger than the image the backup table is not at the disk's
 // end, and the kernel should not mind.
 const DefaultCommandLine = "console=tty1 console=ttyS0,115200 quiet loglevel=4 gpt panic=10 lockdown=integrity " +
-	"softdog.soft_active_on_boot=1 softdog.soft_margin=120"
+	"softdog.soft_active_on_boot=1 softdog.soft_margin=120 softdog.soft_panic=1"
 
 // DefaultDataSize is the data partition's size in the image, in bytes.
 const DefaultDataSize = 256 << 20

@@ -49,7 +49,7 @@ func main() {
 		logger.Warn("watchdog", "error", err)
 	}
 
-	box.Problem(nko.Protect("start", func() error { start(box, tree); return nil }))
+	box.Problem(nko.Protect("start", func() error { start(box, tree, dog); return nil }))
 	nko.Go("signals", func() { obey(box, signals) })
 	action := <-box.Ending()
 	for {
@@ -72,7 +72,7 @@ func keep(name string, serve func(context.Context) error) {
 const networkPatience = 10 * time.Second
 
 // start brings the box up. What fails leaves it degraded, never down.
-func start(box *appliance.Box, tree nko.CgroupTree) {
+func start(box *appliance.Box, tree nko.CgroupTree, dog *appliance.Watchdog) {
 	ctx := context.Background()
 	options, err := appliance.ReadOptions()
 	box.Options = options
@@ -90,10 +90,11 @@ func start(box *appliance.Box, tree nko.CgroupTree) {
 	}
 	box.Problem(box.StartConsoles())
 	box.Problem(box.StartPowerButtons())
+	box.Problem(box.StartFaults())
 	// The network wants the box's own settings, but not so much that a late disk
 	// keeps it away. It follows them when they come.
 	network := sync.OnceFunc(func() { box.Problem(nko.Protect("network", box.StartNetwork)) })
-	late := time.AfterFunc(networkPatience, network)
+	late := time.AfterFunc(networkPatience, nko.Guard("network", network))
 
 	// What stands on disks, the box's or any stick's, may be anything.
 	box.Problem(nko.Protect("storage", func() error {
@@ -109,6 +110,7 @@ func start(box *appliance.Box, tree nko.CgroupTree) {
 	}))
 	late.Stop()
 	network() // without a settings partition
+	box.Problem(nko.Protect("boot log", func() error { box.StartBootLog(dog); return nil }))
 	box.Problem(appliance.MakeFolders())
 	// Each receipt touches the records: the clock was at least there before.
 	box.Problem(appliance.ClockFloor(appliance.PermPath + "/entroos.db"))

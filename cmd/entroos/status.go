@@ -40,6 +40,7 @@ func (env *environment) printStatus(s *entroosv1.GetStatusResponse) error {
 	}
 	up := time.Duration(s.UptimeSeconds * float64(time.Second))
 	t.row("Up:", strings.ToLower(units.HumanDuration(up)))
+	t.row("Last boot:", lastBootText(s.PreviousBoot))
 	t.row("Addresses:", dash(strings.Join(s.Addresses, ", ")))
 	t.row("CPUs:", fmt.Sprint(s.Cpus))
 	t.row("Memory:", usedText(s.MemoryTotalBytes, s.MemoryAvailableBytes))
@@ -74,6 +75,23 @@ func bootEntryText(s *entroosv1.GetStatusResponse) string {
 		return s.BootEntry + ", blessed"
 	}
 	return s.BootEntry + ", on trial"
+}
+
+// lastBootText says how the boot before this one ended.
+func lastBootText(p *entroosv1.PreviousBoot) string {
+	text := map[string]string{
+		"reboot": "rebooted", "poweroff": "powered off", "panic": "ended in a kernel panic",
+		"init": "ended with the death of PID 1", "watchdog": "reset by the watchdog",
+		"interrupted": "ended by a power cut or a reset",
+	}[p.GetEnd()]
+	if text == "" {
+		return "unknown"
+	}
+	// The text's first line is the cause.
+	if cause, _, _ := strings.Cut(p.GetText(), "\n"); cause != "" {
+		text += ": " + cause + " (more: services logs init)"
+	}
+	return text
 }
 
 // usedText is "120MiB of 480MiB used".
