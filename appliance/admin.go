@@ -50,7 +50,7 @@ func apiError(err error) error {
 	}{
 		{connect.CodeNotFound, []error{nko.ErrNoContainer, oci.ErrNotFound}},
 		{connect.CodeAlreadyExists, []error{nko.ErrNameTaken}},
-		{connect.CodeInvalidArgument, []error{nko.ErrBadName, nko.ErrAmbiguous, nko.ErrRemoveRestart, runtime.ErrInvalid, oci.ErrAmbiguous}},
+		{connect.CodeInvalidArgument, []error{nko.ErrBadName, nko.ErrAmbiguous, nko.ErrRemoveRestart, runtime.ErrInvalid, oci.ErrAmbiguous, oci.ErrMalformed, oci.ErrDigest, oci.ErrUnsafe, oci.ErrTooLarge, oci.ErrUnsupported}},
 		{connect.CodeFailedPrecondition, []error{nko.ErrRunning, nko.ErrNotRunning, runtime.ErrNotRunning, oci.ErrInUse}},
 		{connect.CodeUnavailable, []error{nko.ErrStopping}},
 		{connect.CodeResourceExhausted, []error{oci.ErrNoSpace, unix.ENOSPC, unix.EDQUOT}},
@@ -159,12 +159,7 @@ func (a *adminServer) ImportImage(ctx context.Context, stream *connect.ClientStr
 		if archive.err != nil { // the client's connection, not the archive
 			return nil, archive.err
 		}
-		err = apiError(err)
-		if connect.CodeOf(err) == connect.CodeInternal {
-			// What cannot be imported is nearly always the archive's doing.
-			return nil, connect.NewError(connect.CodeInvalidArgument, errors.Unwrap(err))
-		}
-		return nil, err
+		return nil, apiError(err)
 	}
 	return connect.NewResponse(&entroosv1.ImportImageResponse{Images: images}), nil
 }
@@ -192,12 +187,12 @@ func (r *importReader) Read(p []byte) (int, error) {
 }
 
 // RemoveImage implements AdminService.
-func (a *adminServer) RemoveImage(_ context.Context, r *connect.Request[entroosv1.RemoveImageRequest]) (*connect.Response[entroosv1.RemoveImageResponse], error) {
+func (a *adminServer) RemoveImage(ctx context.Context, r *connect.Request[entroosv1.RemoveImageRequest]) (*connect.Response[entroosv1.RemoveImageResponse], error) {
 	_, engine, err := a.workloads()
 	if err != nil {
 		return nil, err
 	}
-	if err := engine.RemoveImage(r.Msg.GetImage()); err != nil {
+	if err := engine.RemoveImage(ctx, r.Msg.GetImage()); err != nil {
 		return nil, apiError(err)
 	}
 	return connect.NewResponse(new(entroosv1.RemoveImageResponse)), nil

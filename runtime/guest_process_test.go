@@ -237,13 +237,13 @@ func TestVolumes(t *testing.T) {
 func TestImagesInUse(t *testing.T) {
 	b := newBox(t)
 	c := b.create(b.id(), spec("wait"), runtime.IO{})
-	if err := b.RemoveImage(testImage); !errors.Is(err, oci.ErrInUse) {
+	if err := b.RemoveImage(t.Context(), testImage); !errors.Is(err, oci.ErrInUse) {
 		t.Errorf("an image was removed under a container: %v", err)
 	}
 	if err := errors.Join(c.Close(t.Context()), b.Remove(t.Context(), c.ID())); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.RemoveImage(testImage); err != nil {
+	if err := b.RemoveImage(t.Context(), testImage); err != nil {
 		t.Error(err)
 	}
 	if entries, err := os.ReadDir(filepath.Join(b.config.Images, "layers")); err != nil || len(entries) > 0 {

@@ -43,14 +43,25 @@ func (r *Runtime) Image(ref string) (*entroosv1.Image, error) {
 // RemoveImage takes the name off the image, or all its names when ref is a
 // digest. An image without names is deleted with the layers that no other has.
 // While a container has it, its last name stays: oci.ErrInUse.
-func (r *Runtime) RemoveImage(ref string) error {
-	return r.images.Remove(ref, func(tx *bbolt.Tx, digest string) error {
-		return containerBucket.Each(tx, func(id string, c containerRecord) error {
-			if c.Image == digest {
-				return fmt.Errorf("image %s: %w by container %s", ref, oci.ErrInUse, id[:min(12, len(id))])
-			}
-			return nil
-		})
+func (r *Runtime) RemoveImage(ctx context.Context, ref string) error {
+	return r.images.Remove(ctx, ref, imageInUse)
+}
+
+// PruneImages deletes the images that no container has, and what imports and
+// removals that were cut short have left. It gives the images, and how many
+// bytes of the data partition all that took.
+func (r *Runtime) PruneImages(ctx context.Context) (removed []*entroosv1.Image, freed uint64, err error) {
+	images, bytes, err := r.images.Prune(ctx, imageInUse)
+	return imageMessages(images), uint64(bytes), err
+}
+
+// imageInUse is oci.ErrInUse when a container has the image.
+func imageInUse(tx *bbolt.Tx, digest string) error {
+	return containerBucket.Each(tx, func(id string, c containerRecord) error {
+		if c.Image == digest {
+			return fmt.Errorf("image %s: %w by container %s", oci.ShortDigest(digest), oci.ErrInUse, id[:min(12, len(id))])
+		}
+		return nil
 	})
 }
 

@@ -72,7 +72,10 @@ func (r *Runtime) Resolve(spec *entroosv1.WorkloadSpec) (*Workload, error) {
 	if w.StopTimeoutSeconds == 0 {
 		w.StopTimeoutSeconds = DefaultStopTimeoutSeconds
 	}
-	config := image.Config.Config
+	config, err := r.images.Config(image.Digest)
+	if err != nil {
+		return nil, fmt.Errorf("image: %w", err)
+	}
 	home, err := w.resolveUser(spec, config, oci.Layers(r.images.Lowers(image)))
 	if err != nil {
 		return nil, err

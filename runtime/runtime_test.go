@@ -133,7 +133,7 @@ func TestImages(t *testing.T) {
 	if _, err := r.claim("three", "sha256:missing"); !errors.Is(err, oci.ErrNotFound) {
 		t.Error(err)
 	}
-	if err := r.RemoveImage("test"); !errors.Is(err, oci.ErrInUse) {
+	if err := r.RemoveImage(t.Context(), "test"); !errors.Is(err, oci.ErrInUse) {
 		t.Error(err)
 	}
 	for _, id := range []string{"one", "two", "never"} {
@@ -147,7 +147,7 @@ func TestImages(t *testing.T) {
 	if err := r.Remove(t.Context(), "three"); err != nil {
 		t.Error(err)
 	}
-	if err := r.RemoveImage("test"); err != nil {
+	if err := r.RemoveImage(t.Context(), "test"); err != nil {
 		t.Error(err)
 	}
 	if _, err := r.Image("test"); !errors.Is(err, oci.ErrNotFound) {

@@ -2,29 +2,27 @@ package oci
 
 import (
 	"archive/tar"
-	"bufio"
-	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path"
-
-	"github.com/klauspost/compress/zstd"
+	"strings"
 )
 
-// Bounds on what an import may contain. They are far above real images, and
-// what they leave is bounded by the space on the disk (Store.reserve).
+// Bounds on what an archive may contain, above those of real images. All that
+// an import keeps in memory comes from documents that are within them.
 const (
-	maxArchiveEntries = 100_000
-	maxLayerEntries   = 2_000_000
-	maxJSON           = 8 << 20
+	maxArchiveEntries = 20_000
+	maxEntryName      = 1024      // bytes
+	maxDocument       = 2 << 20   // bytes of a configuration
+	maxManifest       = 512 << 10 // bytes of a manifest or an index
+	maxDocuments      = 16 << 20  // bytes of all of them
 	maxLayers         = 500
 	maxIndexDepth     = 4
-	maxImages         = 1000
-	maxZstdWindow     = 64 << 20
+	maxImages         = 128
+	maxManifests      = 1000 // that indexes list, those for other machines too
 )
 
 // imageArchive is an image archive spooled to disk, with its entries to be had in
@@ -32,13 +30,19 @@ const (
 // file on this machine.
 type imageArchive struct {
 	file    *os.File
-	entries map[string]*io.SectionReader
-	links   map[string]string
+	entries map[string]archiveEntry
+	read    int64 // bytes of documents
+}
+
+// archiveEntry is a file in the spool, or a link to another entry.
+type archiveEntry struct {
+	at, size int64
+	link     string
 }
 
 // spool copies a tar stream, plain or compressed with gzip or zstd, into an
-// unnamed file in dir, and indexes it. What is spooled is at most limit bytes.
-func spool(ctx context.Context, r io.Reader, dir string, limit int64) (_ *imageArchive, err error) {
+// unnamed file in dir, as far as there is room, and indexes it.
+func spool(ctx context.Context, r io.Reader, dir string, left *room) (_ *imageArchive, err error) {
 	file, err := unnamedFile(dir)
 	if err != nil {
 		return nil, err
@@ -48,17 +52,17 @@ func spool(ctx context.Context, r io.Reader, dir string, limit int64) (_ *imageA
 			file.Close()
 		}
 	}()
-	plain, closePlain, err := decompress(readerContext{ctx, r})
+	plain, _, closePlain, err := decompress(readerContext{ctx, r})
 	if err != nil {
 		return nil, err
 	}
 	defer closePlain()
-	if _, err := io.Copy(file, &limitedReader{r: plain, left: limit, what: "the archive"}); err != nil {
+	if _, err := io.Copy(io.MultiWriter(file, left), plain); err != nil {
 		return nil, fmt.Errorf("read the archive: %w", err)
 	}
-	a := &imageArchive{file: file, entries: make(map[string]*io.SectionReader), links: make(map[string]string)}
+	a := &imageArchive{file: file, entries: make(map[string]archiveEntry)}
 	if err := a.index(); err != nil {
-		return nil, err
+		return nil, malformed(err)
 	}
 	return a, nil
 }
@@ -72,91 +76,96 @@ func (a *imageArchive) index() error {
 		h, err := tr.Next()
 		if errors.Is(err, io.EOF) {
 			if n == 0 {
-				return errors.New("not an image archive: an empty tar")
+				return fmt.Errorf("%w: an empty tar", ErrMalformed)
 			}
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("not an image archive: %w", err)
+			return fmt.Errorf("no tar: %w", err)
 		}
 		if n == maxArchiveEntries {
-			return fmt.Errorf("the archive has more than %d entries", maxArchiveEntries)
+			return fmt.Errorf("%w: more than %d entries", ErrTooLarge, maxArchiveEntries)
 		}
-		name := path.Clean("/" + h.Name)[1:]
-		switch h.Typeflag {
-		case tar.TypeReg:
-			// tar.Reader reads whole blocks and no further: the file stands
-			// where the entry's data begins.
-			at, err := a.file.Seek(0, io.SeekCurrent)
-			if err != nil {
-				return err
-			}
-			a.entries[name] = io.NewSectionReader(a.file, at, h.Size)
-			delete(a.links, name)
-		case tar.TypeSymlink: // docker-archives of old point to shared layers so
-			a.links[name] = path.Clean("/" + path.Join(path.Dir(name), h.Linkname))[1:]
-			delete(a.entries, name)
-		case tar.TypeLink:
-			a.links[name] = path.Clean("/" + h.Linkname)[1:]
-			delete(a.entries, name)
+		if err := a.add(h); err != nil {
+			return fmt.Errorf("%.300q: %w", h.Name, err)
 		}
 	}
+}
+
+// add notes an entry of the archive.
+func (a *imageArchive) add(h *tar.Header) error {
+	if len(h.Name) > maxEntryName || len(h.Linkname) > maxEntryName {
+		return fmt.Errorf("%w: a path of %d bytes", ErrTooLarge, max(len(h.Name), len(h.Linkname)))
+	}
+	// The header's strings may be parts of much larger ones.
+	name := strings.Clone(path.Clean("/" + h.Name)[1:])
+	var e archiveEntry
+	switch h.Typeflag {
+	case tar.TypeReg:
+		for key := range h.PAXRecords {
+			if strings.HasPrefix(key, "GNU.sparse.") {
+				return fmt.Errorf("%w: a sparse file", ErrUnsupported)
+			}
+		}
+		// tar.Reader reads whole blocks and no further: the file stands
+		// where the entry's data begins.
+		at, err := a.file.Seek(0, io.SeekCurrent)
+		if err != nil {
+			return err
+		}
+		e = archiveEntry{at: at, size: h.Size}
+	case tar.TypeSymlink: // docker-archives of old point to shared layers so
+		e.link = strings.Clone(path.Clean("/" + path.Join(path.Dir(name), h.Linkname))[1:])
+	case tar.TypeLink:
+		e.link = strings.Clone(path.Clean("/" + h.Linkname)[1:])
+	case tar.TypeDir, tar.TypeXGlobalHeader:
+		return nil
+	default:
+		return fmt.Errorf("%w: an entry of type %q", ErrUnsupported, h.Typeflag)
+	}
+	if _, ok := a.entries[name]; ok {
+		return fmt.Errorf("%w: it is there twice", ErrMalformed)
+	}
+	a.entries[name] = e
+	return nil
 }
 
 // open gives an entry, following a few links within the archive.
-func (a *imageArchive) open(name string) (*io.SectionReader, bool) {
+func (a *imageArchive) open(name string) (*io.SectionReader, error) {
+	at := name
 	for range 8 {
-		if s, ok := a.entries[name]; ok {
-			return io.NewSectionReader(s, 0, s.Size()), true
-		}
-		target, ok := a.links[name]
+		e, ok := a.entries[at]
 		if !ok {
-			return nil, false
+			break
 		}
-		name = target
+		if e.link == "" {
+			return io.NewSectionReader(a.file, e.at, e.size), nil
+		}
+		at = e.link
 	}
-	return nil, false
+	return nil, fmt.Errorf("%w: it lacks %.300q", ErrMalformed, name)
 }
 
-// readJSON gives a small entry whole.
-func (a *imageArchive) readJSON(name string) ([]byte, error) {
-	s, ok := a.open(name)
-	if !ok {
-		return nil, fmt.Errorf("the archive lacks %s", name)
+// document gives a small entry whole.
+func (a *imageArchive) document(name string, limit int64) ([]byte, error) {
+	s, err := a.open(name)
+	if err != nil {
+		return nil, err
 	}
-	if s.Size() > maxJSON {
-		return nil, fmt.Errorf("%s: %d bytes are too many", name, s.Size())
+	if s.Size() > limit {
+		return nil, fmt.Errorf("%.300q: %w: %d bytes", name, ErrTooLarge, s.Size())
 	}
-	return io.ReadAll(s)
+	if a.read += s.Size(); a.read > maxDocuments {
+		return nil, fmt.Errorf("%w: manifests and configurations of more than %d bytes", ErrTooLarge, maxDocuments)
+	}
+	raw := make([]byte, s.Size())
+	if _, err := io.ReadFull(s, raw); err != nil {
+		return nil, malformed(fmt.Errorf("%.300q: %w", name, err))
+	}
+	return raw, nil
 }
 
 func (a *imageArchive) close() error { return a.file.Close() }
-
-// decompress tells by the stream's first bytes whether it is gzip, zstd or
-// neither, and gives it plain.
-func decompress(r io.Reader) (plain io.Reader, closePlain func(), err error) {
-	buffered := bufio.NewReaderSize(r, 64<<10)
-	magic, err := buffered.Peek(4)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, nil, err
-	}
-	switch {
-	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
-		z, err := gzip.NewReader(buffered)
-		if err != nil {
-			return nil, nil, fmt.Errorf("gzip: %w", err)
-		}
-		return z, func() { _ = z.Close() }, nil
-	case bytes.Equal(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
-		z, err := zstd.NewReader(buffered, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-			zstd.WithDecoderMaxWindow(maxZstdWindow))
-		if err != nil {
-			return nil, nil, fmt.Errorf("zstd: %w", err)
-		}
-		return z, z.Close, nil
-	}
-	return buffered, func() {}, nil
-}
 
 // limitedReader fails, unlike io.LimitedReader, when there is more than left
 // bytes.
@@ -166,13 +175,10 @@ type limitedReader struct {
 	what string
 }
 
-// ErrNoSpace is returned for an import that would fill the disk.
-var ErrNoSpace = errors.New("not enough free space on the data partition")
-
 func (l *limitedReader) Read(p []byte) (int, error) {
 	n, err := l.r.Read(p)
 	if l.left -= int64(n); l.left < 0 {
-		return 0, fmt.Errorf("%s is too large: %w", l.what, ErrNoSpace)
+		return 0, fmt.Errorf("%w: %s", ErrTooLarge, l.what)
 	}
 	return n, err
 }

@@ -2,16 +2,21 @@ package oci
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"time"
 
-	"github.com/entroos/entroos/runtime/record"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"go.etcd.io/bbolt"
+
+	"github.com/entroos/entroos/runtime/record"
+	"github.com/entroos/entroos/runtime/space"
+	"github.com/entroos/entroos/runtime/tree"
 )
 
 // Import reads an image archive: an OCI layout or a docker-archive, as a tar
@@ -28,34 +33,38 @@ func (s *Store) Import(ctx context.Context, r io.Reader, fallback string) ([]Ima
 		}
 		fallback = name
 	}
-	// One import at a time, so that each knows what space it has.
-	select {
-	case s.importing <- struct{}{}:
-		defer func() { <-s.importing }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	left, err := s.budget()
+	images, err := s.importArchive(ctx, r, fallback)
+	return images, space.Explain(err)
+}
+
+func (s *Store) importArchive(ctx context.Context, r io.Reader, fallback string) ([]Image, error) {
+	left, err := newRoom(s.dir)
 	if err != nil {
 		return nil, err
 	}
-	a, err := spool(ctx, r, s.staging(), left.bytes)
+	// A client that does not go on sending keeps nobody else waiting.
+	a, err := spool(ctx, r, s.staging(), left)
 	if err != nil {
 		return nil, err
 	}
 	defer a.close()
-	images, err := a.images(ctx, left.bytes)
+	images, err := a.images()
 	if err != nil {
 		return nil, err
 	}
 	if err := nameImages(images, fallback); err != nil {
 		return nil, err
 	}
-	in := &importing{store: s, archive: a, staged: make(map[string]stagedLayer)}
-	if left, err := s.budget(); err != nil { // what the spool has left
+	if err := s.lock(ctx); err != nil {
 		return nil, err
-	} else {
-		in.left = left
+	}
+	defer s.unlock()
+	if err := left.look(); err != nil {
+		return nil, err
+	}
+	in := &importing{
+		store: s, archive: a, left: left, staged: make(map[string]stagedLayer), layers: make(map[string]layerRecord),
+		checked: make(map[layerSource]bool),
 	}
 	return in.run(ctx, images)
 }
@@ -68,7 +77,7 @@ func nameImages(images []found, fallback string) error {
 		for _, raw := range images[i].names {
 			name, err := NormalizeReference(raw)
 			if err != nil {
-				return err
+				return malformed(err)
 			}
 			if !slices.Contains(names, name) {
 				names = append(names, name)
@@ -86,30 +95,33 @@ func nameImages(images []found, fallback string) error {
 type importing struct {
 	store   *Store
 	archive *imageArchive
-	left    budget
-	staged  map[string]stagedLayer // by diff id, those that are new
+	left    *room
+	staged  map[string]stagedLayer // by key, those that are new
+	layers  map[string]layerRecord // by key, those that were there
+	checked map[layerSource]bool   // those whose digests were verified
 }
 
 // stagedLayer is an unpacked layer under a temporary name.
 type stagedLayer struct {
-	dir  string
-	size int64
+	dir string
+	layerRecord
 }
 
 func (in *importing) run(ctx context.Context, images []found) (_ []Image, err error) {
 	var placed []string
 	defer func() {
 		for _, l := range in.staged {
-			err = errors.Join(err, os.RemoveAll(l.dir))
+			err = errors.Join(err, tree.Remove(l.dir))
 		}
 		if err != nil {
 			for _, dir := range placed {
-				err = errors.Join(err, os.RemoveAll(dir))
+				err = errors.Join(err, tree.Remove(dir))
 			}
 		}
 	}()
-	for _, image := range images {
-		if err := in.stage(ctx, image); err != nil {
+	records := make([]imageRecord, len(images))
+	for i := range images {
+		if records[i], err = in.stage(ctx, &images[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -119,6 +131,10 @@ func (in *importing) run(ctx context.Context, images []found) (_ []Image, err er
 		}
 		for id, l := range in.staged {
 			to := in.store.layerDir(id)
+			// What is there has no record: an import was cut short.
+			if err := tree.Remove(to); err != nil {
+				return nil, err
+			}
 			if err := os.Rename(l.dir, to); err != nil {
 				return nil, err
 			}
@@ -131,90 +147,136 @@ func (in *importing) run(ctx context.Context, images []found) (_ []Image, err er
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	return in.commit(images)
+	return in.commit(images, records)
 }
 
 // stage unpacks those of the image's layers that are not there, and verifies
 // the others.
-func (in *importing) stage(ctx context.Context, image found) error {
+func (in *importing) stage(ctx context.Context, image *found) (imageRecord, error) {
+	r := imageRecord{
+		ConfigDigest: image.configID.String(), Config: image.raw, Created: image.config.Created.Time, Imported: time.Now(),
+		Architecture: image.config.Architecture, OS: image.config.OS,
+	}
 	var lowers []string
+	chain := ""
+	sizes := make(map[v1.Hash]int64)
 	for _, l := range image.layers {
-		id := l.diffID.Hex
-		dir := in.store.layerDir(id)
-		if staged, ok := in.staged[id]; ok {
-			dir = staged.dir
-		}
-		have, err := in.have(id)
+		chain = chainKey(chain, l.diffID.Hex)
+		key, err := in.layer(ctx, l, chain, lowers)
 		if err != nil {
-			return err
+			return r, err
 		}
-		if err := in.layer(ctx, l, have, lowers); err != nil {
-			return err
-		}
-		if staged, ok := in.staged[id]; ok {
+		dir := in.store.layerDir(key)
+		if staged, ok := in.staged[key]; ok {
 			dir = staged.dir
 		}
 		lowers = slices.Insert(lowers, 0, dir)
+		r.Layers = append(r.Layers, key)
+		sizes[l.diffID] = in.record(key).Plain
 	}
-	return nil
+	for _, key := range uniqueLayers(r.Layers) {
+		r.Size += in.record(key).Size
+	}
+	err := image.seal(func(diffID v1.Hash) int64 { return sizes[diffID] })
+	r.Manifest = image.manifest
+	return r, err
 }
 
-func (in *importing) have(id string) (ok bool, err error) {
-	if _, ok := in.staged[id]; ok {
-		return true, nil
+// chainKey is the key of a layer that is what it is only above the layers that
+// make the chain below, as the OCI image specification computes a chain's id.
+func chainKey(below, diffID string) string {
+	if below == "" {
+		return diffID
 	}
-	err = record.View(in.store.db, func(tx *bbolt.Tx) error {
-		_, ok, err = layerBucket.Get(tx, id)
-		return err
-	})
-	return ok, err
+	sum := sha256.Sum256([]byte("sha256:" + below + " sha256:" + diffID))
+	return hex.EncodeToString(sum[:])
 }
 
-func (in *importing) layer(ctx context.Context, l layerSource, have bool, lowers []string) error {
-	if have {
-		return in.archive.check(ctx, l, in.left)
+func (in *importing) record(key string) layerRecord {
+	if staged, ok := in.staged[key]; ok {
+		return staged.layerRecord
+	}
+	return in.layers[key]
+}
+
+// layer gives the key of a layer's directory, of one that is there already, or
+// of a new one.
+func (in *importing) layer(ctx context.Context, l layerSource, chain string, lowers []string) (key string, err error) {
+	key, ok, err := in.find(chain, l.diffID.Hex)
+	if err != nil {
+		return "", err
+	}
+	if ok {
+		if !in.checked[l] {
+			err = in.archive.check(ctx, l, in.record(key).Plain)
+			in.checked[l] = err == nil
+		}
+		return key, err
 	}
 	dir, err := os.MkdirTemp(in.store.staging(), "layer-")
 	if err != nil {
-		return err
+		return "", err
 	}
-	in.staged[l.diffID.Hex] = stagedLayer{dir: dir}
+	in.staged[chain] = stagedLayer{dir: dir} // to be removed when this fails
 	if err := os.Chmod(dir, 0o755); err != nil {
-		return err
+		return "", err
 	}
-	if err := in.archive.unpack(ctx, l, dir, lowers, &in.left); err != nil {
-		return err
+	staged := stagedLayer{dir: dir}
+	if staged.Plain, staged.Implied, err = in.archive.unpack(ctx, l, dir, lowers, in.left); err != nil {
+		return "", err
 	}
-	size, err := directorySize(dir)
-	if err != nil {
-		return err
+	if staged.Size, staged.OnDisk, err = folderSize(dir); err != nil {
+		return "", err
 	}
-	in.staged[l.diffID.Hex] = stagedLayer{dir: dir, size: size}
-	return nil
+	if key = chain; !staged.Implied {
+		key = l.diffID.Hex
+	}
+	delete(in.staged, chain)
+	in.staged[key] = staged
+	in.checked[l] = true
+	return key, nil
+}
+
+// find looks for a layer: for one that was unpacked above the same layers, or
+// for one that is the same above any.
+func (in *importing) find(chain, diffID string) (key string, ok bool, err error) {
+	for _, key := range []string{chain, diffID} {
+		r, ok := in.layers[key]
+		if staged, isStaged := in.staged[key]; isStaged {
+			r, ok = staged.layerRecord, true
+		}
+		if !ok {
+			if r, ok, err = in.store.layer(key); err != nil {
+				return "", false, err
+			}
+		}
+		if ok && (key == chain || !r.Implied) {
+			if _, staged := in.staged[key]; !staged {
+				in.layers[key] = r
+			}
+			return key, true, nil
+		}
+	}
+	return "", false, nil
 }
 
 // commit records layers, images and names in one transaction.
-func (in *importing) commit(images []found) ([]Image, error) {
-	now := time.Now()
+func (in *importing) commit(images []found, records []imageRecord) ([]Image, error) {
 	var committed []Image
 	err := record.Update(in.store.db, func(tx *bbolt.Tx) error {
 		committed = committed[:0]
 		for id, l := range in.staged {
-			if err := layerBucket.Put(tx, id, layerRecord{Size: l.size}); err != nil {
+			if err := layerBucket.Put(tx, id, l.layerRecord); err != nil {
 				return err
 			}
 		}
-		for _, f := range images {
+		for i, f := range images {
 			ok, err := Exists(tx, f.digest.String())
 			if err != nil {
 				return err
 			}
 			if !ok {
-				r, err := f.record(tx, now)
-				if err != nil {
-					return err
-				}
-				if err := imageBucket.Put(tx, f.digest.String(), r); err != nil {
+				if err := imageBucket.Put(tx, f.digest.String(), records[i]); err != nil {
 					return err
 				}
 			}
@@ -238,28 +300,6 @@ func (in *importing) commit(images []found) ([]Image, error) {
 	}
 	clear(in.staged)
 	return committed, nil
-}
-
-func (f *found) record(tx *bbolt.Tx, now time.Time) (imageRecord, error) {
-	r := imageRecord{
-		ConfigDigest: f.configID.String(), Manifest: f.manifest, Config: f.raw,
-		Created: f.config.Created.Time, Imported: now,
-		Architecture: f.config.Architecture, OS: f.config.OS,
-	}
-	for _, l := range f.layers {
-		r.Layers = append(r.Layers, l.diffID.Hex)
-	}
-	for _, id := range uniqueLayers(r.Layers) {
-		l, ok, err := layerBucket.Get(tx, id)
-		if err != nil {
-			return r, err
-		}
-		if !ok {
-			return r, fmt.Errorf("layer %s is not recorded", id)
-		}
-		r.Size += l.Size
-	}
-	return r, nil
 }
 
 // uniqueLayers leaves out all but the topmost of layers that occur more than

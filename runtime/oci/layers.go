@@ -17,9 +17,6 @@ import (
 // are looked at as overlayfs would show them, without being mounted.
 type Layers []string
 
-// maxLinks is how many symbolic links one lookup follows, as in the kernel.
-const maxLinks = 40
-
 // Lookup gives where name's file lies, and what it is. Symbolic links are
 // followed within the image: none leads out of it.
 func (l Layers) Lookup(name string) (path string, info fs.FileInfo, err error) {
@@ -135,6 +132,6 @@ func isWhiteout(fi fs.FileInfo) bool {
 
 func isOpaque(dir string) bool {
 	value := make([]byte, 1)
-	n, err := unix.Lgetxattr(dir, "trusted.overlay.opaque", value)
+	n, err := unix.Lgetxattr(dir, opaqueAttribute, value)
 	return err == nil && n == 1 && value[0] == 'y'
 }

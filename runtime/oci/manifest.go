@@ -2,11 +2,9 @@ package oci
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"path"
 	"slices"
 	"strings"
@@ -22,47 +20,46 @@ var platform = v1.Platform{OS: "linux", Architecture: "amd64"}
 // verified, its layers not yet looked at.
 type found struct {
 	names    []string // as the archive has them
-	digest   v1.Hash  // of manifest
+	digest   v1.Hash  // of manifest; a docker-archive's is not known yet
 	manifest []byte
 	configID v1.Hash
-	config   *v1.ConfigFile
+	config   imageConfig
 	raw      []byte // config as it stands
 	layers   []layerSource
 }
 
-// images finds the images for this platform in the archive. A layer may have
-// limit bytes.
-func (a *imageArchive) images(ctx context.Context, limit int64) ([]found, error) {
+// images finds the images for this platform in the archive.
+func (a *imageArchive) images() ([]found, error) {
 	var images []found
 	var err error
 	switch {
 	case a.has("index.json"):
 		images, err = a.layoutImages()
 	case a.has("manifest.json"):
-		images, err = a.dockerImages(ctx, limit)
+		images, err = a.dockerImages()
 	default:
-		err = errors.New("neither an OCI layout (index.json) nor a docker-archive (manifest.json)")
+		err = fmt.Errorf("%w: neither an OCI layout (index.json) nor a docker-archive (manifest.json)", ErrMalformed)
 	}
 	if err != nil {
 		return nil, err
 	}
 	if len(images) == 0 {
-		return nil, fmt.Errorf("the archive holds no image for %s", platform)
+		return nil, fmt.Errorf("%w: no image for %s", ErrUnsupported, platform)
 	}
 	return images, nil
 }
 
 func (a *imageArchive) has(name string) bool {
-	_, ok := a.open(name)
-	return ok
+	_, err := a.open(name)
+	return err == nil
 }
 
 func (a *imageArchive) layoutImages() ([]found, error) {
-	raw, err := a.readJSON("index.json")
+	raw, err := a.document("index.json", maxManifest)
 	if err != nil {
 		return nil, err
 	}
-	index, err := v1.ParseIndexManifest(bytes.NewReader(raw))
+	index, err := parseIndex(raw, "")
 	if err != nil {
 		return nil, fmt.Errorf("index.json: %w", err)
 	}
@@ -82,16 +79,16 @@ type layoutWalk struct {
 	images   []found
 	byDigest map[v1.Hash]int // place in images
 	visits   int
-	others   error // about an image that is not for this platform
+	others   error // about what is no image for this platform
 }
 
 func (w *layoutWalk) index(index *v1.IndexManifest, names []string, depth int) error {
 	if depth > maxIndexDepth {
-		return errors.New("image indexes are nested too deep")
+		return fmt.Errorf("%w: image indexes nested deeper than %d", ErrTooLarge, maxIndexDepth)
 	}
 	for _, d := range index.Manifests {
-		if w.visits++; w.visits > maxImages {
-			return fmt.Errorf("the archive lists more than %d manifests", maxImages)
+		if w.visits++; w.visits > maxManifests {
+			return fmt.Errorf("%w: more than %d manifests", ErrTooLarge, maxManifests)
 		}
 		if d.Platform != nil && (d.Platform.OS != platform.OS || d.Platform.Architecture != platform.Architecture) {
 			continue // another platform's, or an attestation
@@ -102,11 +99,11 @@ func (w *layoutWalk) index(index *v1.IndexManifest, names []string, depth int) e
 		}
 		switch {
 		case d.MediaType.IsIndex():
-			raw, err := w.archive.blob(d)
+			raw, err := w.archive.blob(d, maxManifest)
 			if err != nil {
 				return fmt.Errorf("image index: %w", err)
 			}
-			nested, err := v1.ParseIndexManifest(bytes.NewReader(raw))
+			nested, err := parseIndex(raw, d.MediaType)
 			if err != nil {
 				return fmt.Errorf("image index %s: %w", d.Digest, err)
 			}
@@ -117,6 +114,9 @@ func (w *layoutWalk) index(index *v1.IndexManifest, names []string, depth int) e
 			if err := w.image(d, own); err != nil {
 				return err
 			}
+		default:
+			// The specification wants those left out that are not known.
+			w.others = fmt.Errorf("%s: %w: a manifest of type %.300q", d.Digest, ErrUnsupported, string(d.MediaType))
 		}
 	}
 	return nil
@@ -135,6 +135,9 @@ func (w *layoutWalk) image(d v1.Descriptor, names []string) error {
 	}
 	if err != nil {
 		return err
+	}
+	if len(w.images) == maxImages {
+		return fmt.Errorf("%w: more than %d images", ErrTooLarge, maxImages)
 	}
 	image.names = slices.Clone(names)
 	w.byDigest[d.Digest] = len(w.images)
@@ -157,48 +160,102 @@ func descriptorNames(d v1.Descriptor) []string {
 // image reads and verifies the manifest that d describes, and the
 // configuration that it names.
 func (a *imageArchive) image(d v1.Descriptor) (found, error) {
-	raw, err := a.blob(d)
+	raw, err := a.blob(d, maxManifest)
 	if err != nil {
 		return found{}, fmt.Errorf("manifest: %w", err)
 	}
-	manifest, err := v1.ParseManifest(bytes.NewReader(raw))
-	if err != nil {
+	image := found{digest: d.Digest, manifest: raw}
+	if err := a.readManifest(&image, d.MediaType); err != nil {
 		return found{}, fmt.Errorf("manifest %s: %w", d.Digest, err)
-	}
-	if !manifest.Config.MediaType.IsConfig() {
-		return found{}, fmt.Errorf("manifest %s: a configuration of type %q is not a container image's", d.Digest, manifest.Config.MediaType)
-	}
-	image := found{digest: d.Digest, manifest: raw, configID: manifest.Config.Digest}
-	if image.raw, err = a.blob(manifest.Config); err != nil {
-		return found{}, fmt.Errorf("manifest %s: configuration: %w", d.Digest, err)
-	}
-	if err := image.parseConfig(len(manifest.Layers)); err != nil {
-		return found{}, fmt.Errorf("manifest %s: %w", d.Digest, err)
-	}
-	for i, l := range manifest.Layers {
-		if !l.MediaType.IsLayer() && l.MediaType != types.OCILayerZStd {
-			return found{}, fmt.Errorf("manifest %s: layer %s has the unknown type %q", d.Digest, l.Digest, l.MediaType)
-		}
-		if err := checkHash(l.Digest); err != nil {
-			return found{}, fmt.Errorf("manifest %s: layer %d: %w", d.Digest, i, err)
-		}
-		image.layers = append(image.layers, layerSource{
-			entry: blobName(l.Digest), digest: l.Digest, size: l.Size, diffID: image.config.RootFS.DiffIDs[i],
-		})
 	}
 	return image, nil
+}
+
+func (a *imageArchive) readManifest(image *found, mediaType types.MediaType) error {
+	manifest, err := parseManifest(image.manifest, mediaType)
+	if err != nil {
+		return err
+	}
+	if !manifest.Config.MediaType.IsConfig() {
+		return fmt.Errorf("%w: a configuration of type %.300q is no container image's", ErrUnsupported, string(manifest.Config.MediaType))
+	}
+	image.configID = manifest.Config.Digest
+	if image.raw, err = a.blob(manifest.Config, maxDocument); err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	if err := image.parseConfig(len(manifest.Layers)); err != nil {
+		return err
+	}
+	for i, l := range manifest.Layers {
+		packed, ok := layerCompressions[l.MediaType]
+		if !ok {
+			return fmt.Errorf("layer %d: %w: type %.300q", i, ErrUnsupported, string(l.MediaType))
+		}
+		if err := checkHash(l.Digest); err != nil {
+			return fmt.Errorf("layer %d: %w", i, err)
+		}
+		image.layers = append(image.layers, layerSource{
+			entry: blobName(l.Digest), digest: l.Digest, size: l.Size, compression: packed, diffID: image.config.RootFS.DiffIDs[i],
+		})
+	}
+	return nil
+}
+
+// parseIndex reads an image index that was described as of a type.
+func parseIndex(raw []byte, described types.MediaType) (*v1.IndexManifest, error) {
+	if err := checkForm(raw, described, "manifests"); err != nil {
+		return nil, err
+	}
+	index, err := v1.ParseIndexManifest(bytes.NewReader(raw))
+	return index, malformed(err)
+}
+
+func parseManifest(raw []byte, described types.MediaType) (*v1.Manifest, error) {
+	if err := checkForm(raw, described, "layers"); err != nil {
+		return nil, err
+	}
+	manifest, err := v1.ParseManifest(bytes.NewReader(raw))
+	return manifest, malformed(err)
+}
+
+// checkForm refuses what could be read as a manifest by one and as an index by
+// another: with both lists, or with a type of its own that is not the one it
+// was described by.
+func checkForm(raw []byte, described types.MediaType, list string) error {
+	var form struct {
+		SchemaVersion int             `json:"schemaVersion"`
+		MediaType     types.MediaType `json:"mediaType"`
+		Layers        json.RawMessage `json:"layers"`
+		Manifests     json.RawMessage `json:"manifests"`
+		FSLayers      json.RawMessage `json:"fsLayers"`
+	}
+	if err := json.Unmarshal(raw, &form); err != nil {
+		return malformed(err)
+	}
+	if form.SchemaVersion != 2 || form.FSLayers != nil {
+		return fmt.Errorf("%w: schema version %d", ErrUnsupported, form.SchemaVersion)
+	}
+	if described != "" && form.MediaType != "" && form.MediaType != described {
+		return fmt.Errorf("%w: it says to be of type %.300q, and was described as %.300q", ErrMalformed, string(form.MediaType), string(described))
+	}
+	if form.Layers != nil && form.Manifests != nil || list == "layers" && form.Manifests != nil || list == "manifests" && form.Layers != nil {
+		return fmt.Errorf("%w: it is both a manifest and an index", ErrMalformed)
+	}
+	return nil
 }
 
 // platformError is about an image that is for other machines.
 type platformError struct{ os, architecture string }
 
 func (e *platformError) Error() string {
-	return fmt.Sprintf("the image is for %s/%s, and this is %s", e.os, e.architecture, platform)
+	return fmt.Sprintf("the image is for %.100q, and this is %q", e.os+"/"+e.architecture, platform.String())
 }
+
+func (e *platformError) Is(target error) bool { return target == ErrUnsupported }
 
 // parseConfig checks the raw configuration against the number of layers.
 func (f *found) parseConfig(layers int) error {
-	config, err := v1.ParseConfigFile(bytes.NewReader(f.raw))
+	config, err := parseImageConfig(f.raw)
 	if err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}
@@ -206,10 +263,10 @@ func (f *found) parseConfig(layers int) error {
 		return &platformError{config.OS, config.Architecture}
 	}
 	if layers > maxLayers {
-		return fmt.Errorf("%d layers, and at most %d can be stacked", layers, maxLayers)
+		return fmt.Errorf("%w: %d layers, and at most %d can be stacked", ErrTooLarge, layers, maxLayers)
 	}
 	if n := len(config.RootFS.DiffIDs); n != layers {
-		return fmt.Errorf("%d layers, but the configuration has %d diff ids", layers, n)
+		return fmt.Errorf("%w: %d layers, but the configuration has %d diff ids", ErrMalformed, layers, n)
 	}
 	for i, id := range config.RootFS.DiffIDs {
 		if err := checkHash(id); err != nil {
@@ -221,16 +278,16 @@ func (f *found) parseConfig(layers int) error {
 }
 
 // blob reads a small blob of a layout and verifies it against d.
-func (a *imageArchive) blob(d v1.Descriptor) ([]byte, error) {
+func (a *imageArchive) blob(d v1.Descriptor, limit int64) ([]byte, error) {
 	if err := checkHash(d.Digest); err != nil {
 		return nil, err
 	}
-	raw, err := a.readJSON(blobName(d.Digest))
+	raw, err := a.document(blobName(d.Digest), limit)
 	if err != nil {
 		return nil, err
 	}
 	if int64(len(raw)) != d.Size {
-		return nil, fmt.Errorf("%s has %d bytes where %d are announced", d.Digest, len(raw), d.Size)
+		return nil, fmt.Errorf("%s: %w: %d bytes, where %d are announced", d.Digest, ErrMalformed, len(raw), d.Size)
 	}
 	if err := verify(raw, d.Digest); err != nil {
 		return nil, err
@@ -242,7 +299,7 @@ func blobName(h v1.Hash) string { return "blobs/" + h.Algorithm + "/" + h.Hex }
 
 func checkHash(h v1.Hash) error {
 	if h.Algorithm != "sha256" || len(h.Hex) != 64 {
-		return fmt.Errorf("digest %q: only sha256 is supported", h)
+		return fmt.Errorf("%w: the digest %.300q is no SHA-256", ErrUnsupported, h.String())
 	}
 	return nil
 }
@@ -253,7 +310,7 @@ func verify(raw []byte, want v1.Hash) error {
 		return err
 	}
 	if got != want {
-		return fmt.Errorf("%s: the content has the digest %s", want, got)
+		return fmt.Errorf("%s: %w: the content's is %s", want, ErrDigest, got)
 	}
 	return nil
 }
@@ -265,36 +322,34 @@ type dockerEntry struct {
 	Layers   []string
 }
 
-// dockerImages reads a docker-archive. It has no manifest with digests; the
-// image's digest is that of the OCI manifest over its configuration and its
-// layers without compression, which is the same wherever it is imported.
-func (a *imageArchive) dockerImages(ctx context.Context, limit int64) ([]found, error) {
-	raw, err := a.readJSON("manifest.json")
+// dockerImages reads a docker-archive.
+func (a *imageArchive) dockerImages() ([]found, error) {
+	raw, err := a.document("manifest.json", maxManifest)
 	if err != nil {
 		return nil, err
 	}
 	var entries []dockerEntry
 	if err := json.Unmarshal(raw, &entries); err != nil {
-		return nil, fmt.Errorf("manifest.json: %w", err)
+		return nil, malformed(fmt.Errorf("manifest.json: %w", err))
 	}
 	if len(entries) > maxImages {
-		return nil, fmt.Errorf("the archive lists more than %d images", maxImages)
+		return nil, fmt.Errorf("%w: more than %d images", ErrTooLarge, maxImages)
 	}
 	var images []found
 	for _, e := range entries {
-		image, err := a.dockerImage(ctx, e, limit)
+		image, err := a.dockerImage(e)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("image %.300q: %w", e.Config, err)
 		}
 		images = append(images, image)
 	}
 	return images, nil
 }
 
-func (a *imageArchive) dockerImage(ctx context.Context, e dockerEntry, limit int64) (found, error) {
+func (a *imageArchive) dockerImage(e dockerEntry) (found, error) {
 	image := found{names: e.RepoTags}
 	var err error
-	if image.raw, err = a.readJSON(path.Clean(e.Config)); err != nil {
+	if image.raw, err = a.document(path.Clean(e.Config), maxDocument); err != nil {
 		return found{}, err
 	}
 	if image.configID, _, err = v1.SHA256(bytes.NewReader(image.raw)); err != nil {
@@ -302,30 +357,39 @@ func (a *imageArchive) dockerImage(ctx context.Context, e dockerEntry, limit int
 	}
 	// The configuration's file is named by its digest.
 	if want, err := v1.NewHash("sha256:" + strings.TrimSuffix(path.Base(e.Config), ".json")); err == nil && want != image.configID {
-		return found{}, fmt.Errorf("configuration %s: the content has the digest %s", e.Config, image.configID)
+		return found{}, fmt.Errorf("configuration: %w: the content's is %s", ErrDigest, image.configID)
 	}
 	if err := image.parseConfig(len(e.Layers)); err != nil {
-		return found{}, fmt.Errorf("image %s: %w", e.Config, err)
+		return found{}, err
+	}
+	for i, name := range e.Layers {
+		image.layers = append(image.layers, layerSource{entry: path.Clean(name), diffID: image.config.RootFS.DiffIDs[i]})
+	}
+	return image, nil
+}
+
+// seal gives a docker-archive's image its manifest, once the sizes of its
+// layers are known. The format has no manifest with digests; the image's digest
+// is that of the OCI manifest over its configuration and its layers without
+// compression, which is the same wherever it is imported.
+func (f *found) seal(size func(diffID v1.Hash) int64) error {
+	if f.manifest != nil {
+		return nil
 	}
 	manifest := v1.Manifest{
 		SchemaVersion: 2, MediaType: types.OCIManifestSchema1,
-		Config: v1.Descriptor{MediaType: types.OCIConfigJSON, Size: int64(len(image.raw)), Digest: image.configID},
+		Config: v1.Descriptor{MediaType: types.OCIConfigJSON, Size: int64(len(f.raw)), Digest: f.configID},
 		Layers: []v1.Descriptor{},
 	}
-	for i, name := range e.Layers {
-		l := layerSource{entry: path.Clean(name), diffID: image.config.RootFS.DiffIDs[i]}
-		size, err := a.readLayer(ctx, l, limit, func(io.Reader) error { return nil })
-		if err != nil {
-			return found{}, err
-		}
-		image.layers = append(image.layers, l)
+	for _, l := range f.layers {
 		manifest.Layers = append(manifest.Layers, v1.Descriptor{
-			MediaType: types.OCIUncompressedLayer, Size: size, Digest: l.diffID,
+			MediaType: types.OCIUncompressedLayer, Size: size(l.diffID), Digest: l.diffID,
 		})
 	}
-	if image.manifest, err = json.Marshal(manifest); err != nil {
-		return found{}, err
+	var err error
+	if f.manifest, err = json.Marshal(manifest); err != nil {
+		return err
 	}
-	image.digest, _, err = v1.SHA256(bytes.NewReader(image.manifest))
-	return image, err
+	f.digest, _, err = v1.SHA256(bytes.NewReader(f.manifest))
+	return err
 }

@@ -336,16 +336,16 @@ func TestRemove(t *testing.T) {
 	if layers() != 3 {
 		t.Errorf("%d layers", layers())
 	}
-	if err := s.Remove("a", func(*bbolt.Tx, string) error { return oci.ErrInUse }); !errors.Is(err, oci.ErrInUse) {
+	if err := s.Remove(t.Context(), "a", func(*bbolt.Tx, string) error { return oci.ErrInUse }); !errors.Is(err, oci.ErrInUse) {
 		t.Error(err)
 	}
 	if _, err := s.Get("a"); err != nil {
 		t.Errorf("a refused removal changed something: %v", err)
 	}
-	if err := s.Remove("a", free); err != nil || layers() != 2 {
+	if err := s.Remove(t.Context(), "a", free); err != nil || layers() != 2 {
 		t.Errorf("%v, %d layers", err, layers())
 	}
-	if err := s.Remove("a", free); !errors.Is(err, oci.ErrNotFound) {
+	if err := s.Remove(t.Context(), "a", free); !errors.Is(err, oci.ErrNotFound) {
 		t.Error(err)
 	}
 	b, err := s.Get("b")
@@ -355,7 +355,7 @@ func TestRemove(t *testing.T) {
 	if _, err := oci.Layers(s.Lowers(b)).ReadFile("shared", 10); err != nil {
 		t.Error(err)
 	}
-	if err := s.Remove(b.Digest, free); err != nil || layers() != 0 {
+	if err := s.Remove(t.Context(), b.Digest, free); err != nil || layers() != 0 {
 		t.Errorf("%v, %d layers", err, layers())
 	}
 }

@@ -30,19 +30,6 @@ func unnamedFile(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// freeSpace is what an unprivileged writer could still use in dir, in bytes
-// and in inodes.
-func freeSpace(dir string) (bytes, inodes uint64, err error) {
-	var s unix.Statfs_t
-	if err := unix.Statfs(dir, &s); err != nil {
-		return 0, 0, fmt.Errorf("free space of %s: %w", dir, err)
-	}
-	if s.Files == 0 { // a file system that does not count them
-		return s.Bavail * uint64(s.Bsize), 1 << 62, nil
-	}
-	return s.Bavail * uint64(s.Bsize), s.Ffree, nil
-}
-
 // syncFileSystem writes all of dir's file system to the disk.
 func syncFileSystem(dir string) error {
 	f, err := os.Open(dir)
@@ -66,10 +53,8 @@ func syncDirectory(dir string) error {
 	return f.Sync()
 }
 
-// inode tells files apart.
-type inode struct{ device, number, links uint64 }
-
-func inodeOf(info os.FileInfo) inode {
+// linksAndBytes is how many names a file has, and what it takes on the disk.
+func linksAndBytes(info os.FileInfo) (names uint64, bytes int64) {
 	s := info.Sys().(*syscall.Stat_t)
-	return inode{device: s.Dev, number: s.Ino, links: uint64(s.Nlink)}
+	return uint64(s.Nlink), s.Blocks * 512
 }

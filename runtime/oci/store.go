@@ -4,8 +4,8 @@
 //
 // On disk, below the store's directory:
 //
-//	layers/<diff id in hexadecimal>/   a layer's files, in overlayfs's form
-//	staging/                           imports on their way; emptied by Recover
+//	layers/<id in hexadecimal>/   a layer's files, in overlayfs's form
+//	staging/                      imports on their way; emptied by Recover
 //
 // Layers, images and names are records in three buckets of the database. A
 // layer is there when its record is; the record is written last and deleted
@@ -13,43 +13,54 @@
 package oci
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/entroos/entroos/runtime/record"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"go.etcd.io/bbolt"
+
+	"github.com/entroos/entroos/runtime/record"
 )
 
 const (
 	imageBucket     record.Bucket[imageRecord] = "runtime/images"     // by digest
-	layerBucket     record.Bucket[layerRecord] = "runtime/layers"     // by diff id in hexadecimal
+	layerBucket     record.Bucket[layerRecord] = "runtime/layers"     // by diff id or, if implied, chain id in hexadecimal
 	referenceBucket record.Bucket[string]      = "runtime/references" // name to digest
 )
 
 // Store is the images of one box. Its methods may be called concurrently.
 type Store struct {
-	dir       string
-	db        *bbolt.DB
-	importing chan struct{} // holds one token while an import or a removal runs
+	dir      string
+	db       *bbolt.DB
+	changing chan struct{} // holds one token while layers come or go
 }
 
 // imageRecord is what is kept of an image.
 type imageRecord struct {
 	ConfigDigest      string
 	Manifest, Config  []byte
-	Layers            []string // diff ids, the lowest first
+	Layers            []string // keys of layerBucket, the lowest first
 	Size              int64
 	Created, Imported time.Time
 	Architecture, OS  string
 }
 
-type layerRecord struct{ Size int64 }
+// layerRecord is what is kept of a layer.
+type layerRecord struct {
+	Size   int64 // bytes of its files
+	OnDisk int64 // bytes that they take
+	Plain  int64 // bytes of its tar
+	// Implied says that directories have their owners and modes from the layers
+	// below, so that it is another one above others.
+	Implied bool `json:",omitempty"`
+}
 
 // Image is an image in the store.
 type Image struct {
@@ -61,7 +72,6 @@ type Image struct {
 	Imported     time.Time
 	Architecture string
 	OS           string
-	Config       *v1.ConfigFile
 	layers       []string
 }
 
@@ -74,7 +84,7 @@ var (
 
 // Open opens the store in dir, which is made if it is not there.
 func Open(dir string, db *bbolt.DB) (*Store, error) {
-	s := &Store{dir: dir, db: db, importing: make(chan struct{}, 1)}
+	s := &Store{dir: dir, db: db, changing: make(chan struct{}, 1)}
 	// Layers' files keep the owners and modes that images give them, setuid
 	// programs included: no user of the box itself has business there.
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -100,77 +110,69 @@ func (s *Store) LayersDir() string { return s.layers() }
 func (s *Store) layers() string  { return filepath.Join(s.dir, "layers") }
 func (s *Store) staging() string { return filepath.Join(s.dir, "staging") }
 
-// budget is what an import may write: all that is free, less a sixteenth and
-// 64 MiB that logs and the ledger need to go on.
-func (s *Store) budget() (budget, error) {
-	bytes, inodes, err := freeSpace(s.dir)
-	if err != nil {
-		return budget{}, err
+// lock waits for the right to add and delete layers.
+func (s *Store) lock(ctx context.Context) error {
+	select {
+	case s.changing <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	b := int64(bytes - bytes/16 - 64<<20)
-	if bytes < 128<<20 {
-		b = 0
+}
+
+func (s *Store) unlock() { <-s.changing }
+
+// layer gives what is kept of a layer whose directory is there: one that the
+// disk has lost is unpacked again.
+func (s *Store) layer(key string) (r layerRecord, ok bool, err error) {
+	err = record.View(s.db, func(tx *bbolt.Tx) error {
+		r, ok, err = layerBucket.Get(tx, key)
+		return err
+	})
+	if err != nil || !ok {
+		return r, false, err
 	}
-	return budget{bytes: b, entries: int64(min(inodes-inodes/16, maxLayerEntries))}, nil
+	_, err = os.Stat(s.layerDir(key))
+	if errors.Is(err, fs.ErrNotExist) {
+		return r, false, nil
+	}
+	return r, err == nil, err
 }
 
 // Recover removes what imports and removals that were cut short have left. No
 // other method may be running.
 func (s *Store) Recover() error {
-	if err := removeChildren(s.staging(), func(string) bool { return false }); err != nil {
-		return err
-	}
-	recorded := make(map[string]bool)
-	err := record.View(s.db, func(tx *bbolt.Tx) error {
-		return layerBucket.Each(tx, func(id string, _ layerRecord) error {
-			recorded[id] = true
-			return nil
-		})
-	})
-	if err != nil {
-		return err
-	}
-	return removeChildren(s.layers(), func(name string) bool { return recorded[name] })
-}
-
-func removeChildren(dir string, keep func(name string) bool) error {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if !keep(e.Name()) {
-			if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	_, err := s.sweep()
+	return err
 }
 
 // Images gives all images, the latest import first.
 func (s *Store) Images() ([]Image, error) {
 	var images []Image
-	err := record.View(s.db, func(tx *bbolt.Tx) error {
-		images = images[:0]
-		var digests []string
-		if err := imageBucket.Each(tx, func(digest string, _ imageRecord) error {
-			digests = append(digests, digest)
-			return nil
-		}); err != nil {
-			return err
-		}
-		for _, d := range digests {
-			image, err := getImage(tx, d)
-			if err != nil {
-				return err
-			}
-			images = append(images, image)
-		}
-		return nil
+	err := record.View(s.db, func(tx *bbolt.Tx) (err error) {
+		images, err = allImages(tx)
+		return err
 	})
 	slices.SortStableFunc(images, func(a, b Image) int { return b.Imported.Compare(a.Imported) })
 	return images, err
+}
+
+func allImages(tx *bbolt.Tx) ([]Image, error) {
+	var digests []string
+	if err := imageBucket.Each(tx, func(digest string, _ imageRecord) error {
+		digests = append(digests, digest)
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	images := make([]Image, len(digests))
+	for i, d := range digests {
+		var err error
+		if images[i], err = getImage(tx, d); err != nil {
+			return nil, err
+		}
+	}
+	return images, nil
 }
 
 // Get gives the image that ref means: a name, with or without its tag; or the
@@ -189,12 +191,33 @@ func (s *Store) Get(ref string) (Image, error) {
 	return image, err
 }
 
+// Config is what the image says about how it is to be run.
+func (s *Store) Config(digest string) (v1.Config, error) {
+	var config imageConfig
+	err := record.View(s.db, func(tx *bbolt.Tx) error {
+		r, ok, err := imageBucket.Get(tx, digest)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return fmt.Errorf("%s: %w", digest, ErrNotFound)
+		}
+		config, err = parseImageConfig(r.Config)
+		return err
+	})
+	return config.Config, err
+}
+
 // Lowers gives the directories of the image's layers, the topmost first, as
 // overlayfs wants them.
 func (s *Store) Lowers(image Image) []string {
 	var dirs []string
 	for _, id := range slices.Backward(uniqueLayers(image.layers)) {
-		dirs = append(dirs, s.layerDir(id))
+		dir := s.layerDir(id)
+		dirs = append(dirs, dir)
+		if isOpaque(dir) { // which overlayfs does not see at the root
+			break
+		}
 	}
 	return dirs
 }
@@ -250,13 +273,9 @@ func getImage(tx *bbolt.Tx, digest string) (Image, error) {
 	if !ok {
 		return Image{}, fmt.Errorf("%s: %w", digest, ErrNotFound)
 	}
-	config, err := v1.ParseConfigFile(strings.NewReader(string(r.Config)))
-	if err != nil {
-		return Image{}, fmt.Errorf("image %s: %w", digest, err)
-	}
 	image := Image{
 		Digest: digest, ConfigDigest: r.ConfigDigest, Size: r.Size, Created: r.Created, Imported: r.Imported,
-		Architecture: r.Architecture, OS: r.OS, Config: config, layers: r.Layers,
+		Architecture: r.Architecture, OS: r.OS, layers: r.Layers,
 	}
 	err = referenceBucket.Each(tx, func(name, d string) error {
 		if d == digest {
