@@ -50,7 +50,7 @@ func apiError(err error) error {
 	}{
 		{connect.CodeNotFound, []error{nko.ErrNoContainer, oci.ErrNotFound}},
 		{connect.CodeAlreadyExists, []error{nko.ErrNameTaken}},
-		{connect.CodeInvalidArgument, []error{nko.ErrBadName, nko.ErrAmbiguous, nko.ErrRemoveRestart, runtime.ErrInvalid, oci.ErrAmbiguous, oci.ErrMalformed, oci.ErrDigest, oci.ErrUnsafe, oci.ErrTooLarge, oci.ErrUnsupported}},
+		{connect.CodeInvalidArgument, []error{nko.ErrBadName, nko.ErrAmbiguous, nko.ErrRemoveRestart, runtime.ErrInvalid, oci.ErrAmbiguous, oci.ErrName, oci.ErrMalformed, oci.ErrDigest, oci.ErrUnsafe, oci.ErrTooLarge, oci.ErrUnsupported}},
 		{connect.CodeFailedPrecondition, []error{nko.ErrRunning, nko.ErrNotRunning, runtime.ErrNotRunning, oci.ErrInUse}},
 		{connect.CodeUnavailable, []error{nko.ErrStopping}},
 		{connect.CodeResourceExhausted, []error{oci.ErrNoSpace, unix.ENOSPC, unix.EDQUOT}},

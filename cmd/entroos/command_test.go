@@ -121,6 +121,7 @@ func TestFlagsBecomeRequests(t *testing.T) {
 		"kill -s HUP web":             &entroosv1.KillContainerRequest{Container: "web", Signal: 1},
 		"kill --signal sigusr1 web":   &entroosv1.KillContainerRequest{Container: "web", Signal: 10},
 		"rm -f web":                   &entroosv1.RemoveContainerRequest{Container: "web", Force: true},
+		"images prune -f":             &entroosv1.PruneImagesRequest{},
 		"rmi busybox":                 &entroosv1.RemoveImageRequest{Image: "busybox"},
 		"ps -a":                       &entroosv1.ListContainersRequest{All: true},
 		"logs web":                    &entroosv1.LogsRequest{Container: "web", Tail: -1},
@@ -184,6 +185,8 @@ func TestExitStatus(t *testing.T) {
 		"kill -s FOO web":            {2, "entroos: unknown signal \"FOO\"\n"},
 		"stop":                       {2, "entroos: entroos stop: requires at least 1 arg(s), only received 0\nusage: entroos stop CONTAINER...\n"},
 		"logs -n x web":              {2, "entroos: --tail \"x\" is neither a number of lines nor all\n"},
+		"images prune":               {2, "entroos: This removes all images that no container uses; give --yes to go on without being asked\n"},
+		"images prune all":           {2, "entroos: entroos images prune: unknown command \"all\" for \"entroos images prune\"\nusage: entroos images prune\n"},
 		"staus":                      {2, "entroos: unknown command \"staus\" for \"entroos\"; did you mean start or status?\n"},
 		"xyzzy":                      {2, "entroos: unknown command \"xyzzy\" for \"entroos\"; `help` lists them\n"},
 		"ledger shw":                 {2, "entroos: unknown command \"shw\" for \"entroos ledger\"; did you mean show?\n"},
@@ -221,7 +224,8 @@ func TestText(t *testing.T) {
 		"images": "IMAGE           DIGEST        SIZE   IMPORTED           CREATED\n" +
 			"busybox:latest  6105d6cc76af  2.1MB  about an hour ago  -\n" +
 			"box             6105d6cc76af  2.1MB  about an hour ago  -\n",
-		"logs -t web": "1970-01-01T00:00:00.000000001Z one\n1970-01-01T00:00:00.000000001Z two\n",
+		"images prune -f": "Untagged: old:1\nDeleted: sha256:" + strings.Repeat("ab", 32) + "\nFreed: 12.3MB\n",
+		"logs -t web":     "1970-01-01T00:00:00.000000001Z one\n1970-01-01T00:00:00.000000001Z two\n",
 		"ledger ls": "SEQ  P             IMAGE           EXIT  OUTCOME   HEIGHT  FINISHED\n" +
 			"#2   7069e097f343  busybox:latest  137   signaled  4       2027-01-15 08:00\n" +
 			"#1   713b24c3ef54  busybox:latest  0     exited    2       2027-01-15 08:00\n",

@@ -154,6 +154,14 @@ func (b *fakeBox) RemoveImage(_ context.Context, r *connect.Request[entroosv1.Re
 	return connect.NewResponse(&entroosv1.RemoveImageResponse{}), nil
 }
 
+func (b *fakeBox) PruneImages(_ context.Context, r *connect.Request[entroosv1.PruneImagesRequest]) (*connect.Response[entroosv1.PruneImagesResponse], error) {
+	b.note(r.Msg)
+	return connect.NewResponse(&entroosv1.PruneImagesResponse{
+		Removed:    []*entroosv1.Image{{Digest: "sha256:" + strings.Repeat("ab", 32), References: []string{"old:1"}}},
+		FreedBytes: 12_345_678,
+	}), nil
+}
+
 var containerID = strings.Repeat("0123456789abcdef", 4)
 
 func (b *fakeBox) ListContainers(_ context.Context, r *connect.Request[entroosv1.ListContainersRequest]) (*connect.Response[entroosv1.ListContainersResponse], error) {

@@ -13,6 +13,7 @@ import (
 func newImagesCommand(env *environment) *cobra.Command {
 	c := &cobra.Command{Use: "images", Short: "List the images", Args: cobra.NoArgs}
 	asJSON := jsonFlag(c)
+	c.AddCommand(newImagesPruneCommand(env))
 	quiet := c.Flags().BoolP("quiet", "q", false, "print only the digests")
 	noTrunc := c.Flags().Bool("no-trunc", false, "print whole digests")
 	c.RunE = func(c *cobra.Command, _ []string) error {

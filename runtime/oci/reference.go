@@ -9,6 +9,9 @@ import (
 	"github.com/distribution/reference"
 )
 
+// ErrName is returned for what is no image's name.
+var ErrName = errors.New("not an image's name")
+
 // NormalizeReference gives the form in which an image's name is kept and
 // shown: name:tag, where the tag is latest when none is given and the
 // registries that add nothing, docker.io (with its library/) and localhost,
@@ -16,18 +19,18 @@ import (
 func NormalizeReference(s string) (string, error) {
 	s = strings.TrimSpace(s)
 	if len(s) > 512 {
-		return "", fmt.Errorf("image name of %d bytes is too long", len(s))
+		return "", fmt.Errorf("%w: %d bytes", ErrName, len(s))
 	}
 	named, err := reference.ParseNormalizedNamed(s)
 	if err != nil {
-		return "", fmt.Errorf("image name %q: %w", s, err)
+		return "", fmt.Errorf("%w: %q: %w", ErrName, s, err)
 	}
 	if _, ok := named.(reference.Digested); ok {
-		return "", fmt.Errorf("image name %q: carries a digest, where only a name and a tag can stand", s)
+		return "", fmt.Errorf("%w: %q carries a digest, where only a name and a tag can stand", ErrName, s)
 	}
 	tagged, ok := reference.TagNameOnly(named).(reference.Tagged)
 	if !ok {
-		return "", fmt.Errorf("image name %q: no tag", s)
+		return "", fmt.Errorf("%w: %q has no tag", ErrName, s)
 	}
 	name := strings.TrimPrefix(reference.FamiliarName(named), "localhost/")
 	return name + ":" + tagged.Tag(), nil
