@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/entroos/entroos/ledger/proof"
+	"github.com/entroos/entroos/ledger"
 )
 
 // maxProof is the largest proof file that is read, in bytes.
@@ -38,7 +38,7 @@ func newLedgerVerifyCommand(env *environment) *cobra.Command {
 	}
 	asJSON := jsonFlag(c)
 	trust := c.Flags().String("trust", "", "SHA-256 of the ledger's genesis, in hexadecimal")
-	c.RunE = func(_ *cobra.Command, args []string) error {
+	c.RunE = func(c *cobra.Command, args []string) error {
 		genesis, err := parseTrust(*trust)
 		if err != nil {
 			return usageError(err)
@@ -47,7 +47,7 @@ func newLedgerVerifyCommand(env *environment) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		evidence, err := proof.Verify(file, genesis)
+		evidence, err := verifyProof(c.Context(), file, genesis)
 		if err != nil {
 			return fmt.Errorf("%s is refused: %w", args[0], err)
 		}
@@ -95,7 +95,7 @@ func (env *environment) readProof(name string) ([]byte, error) {
 	return file, nil
 }
 
-func (env *environment) printEvidence(e *proof.Evidence) error {
+func (env *environment) printEvidence(e *ledger.Evidence) error {
 	if err := env.println("The receipt verifies.\n"); err != nil {
 		return err
 	}

@@ -1,5 +1,5 @@
 // Command ledgerd keeps the ledger: it runs the chain and serves
-// LedgerService on a unix socket.
+// LedgerService on a unix socket. `ledgerd verify` checks an exported receipt.
 package main
 
 import (
@@ -38,6 +38,13 @@ const maxStreams = 1000
 const shutdownGrace = 2 * time.Second
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "verify" {
+		if err := verify(os.Args[2:], os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	var (
 		home    = flag.String("home", "/perm/ledger", "folder that holds the ledger")
 		socket  = flag.String("socket", "/run/entroos/ledger.sock", "unix socket to serve on")

@@ -112,7 +112,7 @@ func status(t testing.TB, n *Node) Status {
 	return s
 }
 
-func mustProve(t testing.TB, n *Node, id string) *proof.Evidence {
+func mustProve(t testing.TB, n *Node, id string) *ledger.Evidence {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/cometbft/cometbft/types"
 	cmttime "github.com/cometbft/cometbft/types/time"
@@ -16,32 +15,13 @@ import (
 // ErrRefused says that a proof file does not prove its receipt.
 var ErrRefused = errors.New("proof: refused")
 
-// Evidence is what a proof file that verifies shows.
-type Evidence struct {
-	// Receipt as the node signed it.
-	Receipt *ledger.Receipt
-	// GenesisHash is the trust that was given.
-	GenesisHash [32]byte
-	// ChainID names the ledger.
-	ChainID string
-	// Index is the receipt's leaf, of Size leaves.
-	Index, Size uint64
-	// Height of the block whose header commits to the tree, and when the
-	// validators signed that header: the power-weighted median of their clocks.
-	Height int64
-	Signed time.Time
-	// Validators that signed, of all, and their voting power.
-	Signers, Validators int
-	Power, TotalPower   int64
-}
-
 // Verify checks a proof file from end to end, offline, and returns what it
 // shows. Trust comes from outside the file: it is the SHA-256 of the ledger's
 // genesis document.
 //
 // The validators are those of the genesis: a ledger whose validators change
 // needs another version of the file.
-func Verify(file []byte, genesisHash [32]byte) (*Evidence, error) {
+func Verify(file []byte, genesisHash [32]byte) (*ledger.Evidence, error) {
 	f, err := Parse(file)
 	if err != nil {
 		return nil, err
@@ -52,7 +32,7 @@ func Verify(file []byte, genesisHash [32]byte) (*Evidence, error) {
 	if f.Genesis, err = ParseGenesis(f.Genesis.File); err != nil {
 		return nil, err
 	}
-	e := &Evidence{
+	e := &ledger.Evidence{
 		Receipt: &f.Receipt, GenesisHash: genesisHash, ChainID: f.Genesis.Doc.ChainID,
 		Index: f.Index, Size: f.Size, Height: f.Header.Height,
 	}
@@ -120,7 +100,7 @@ func (f *File) complete() error {
 
 // verifyCommit checks every signature under the header, and that they are of
 // more than two thirds of the voting power.
-func (f *File) verifyCommit(e *Evidence) error {
+func (f *File) verifyCommit(e *ledger.Evidence) error {
 	validators := f.Genesis.Validators()
 	if err := validators.VerifyCommit(e.ChainID, f.Commit.BlockID, f.Commit.Height, f.Commit); err != nil {
 		return fmt.Errorf("%w: commit: %w", ErrRefused, err)
@@ -138,31 +118,4 @@ func (f *File) verifyCommit(e *Evidence) error {
 	}
 	e.Signed = cmttime.WeightedMedian(times, e.Power)
 	return nil
-}
-
-// Shown says, in sentences, what the file proves.
-func (e *Evidence) Shown() []string {
-	return []string{
-		fmt.Sprintf("node %x signed this receipt, its number %d, for chain %s", e.Receipt.Node, e.Receipt.Sequence, e.ChainID),
-		"its digests c_id, E_s and P recompute from its fields",
-		fmt.Sprintf("it is leaf %d of the ledger's %d receipts, fixed by block %d or before", e.Index, e.Size, e.Height),
-		fmt.Sprintf("%d of %d validators, with %d of %d of the voting power, signed that block, at %s by their clocks",
-			e.Signers, e.Validators, e.Power, e.TotalPower, e.Signed.UTC().Format(time.RFC3339)),
-		"node and validators are those of the genesis document that is trusted",
-	}
-}
-
-// NotShown says, in sentences, what the file does not prove.
-func (e *Evidence) NotShown() []string {
-	not := []string{
-		"that the node told the truth: it alone measured and signed",
-		"that the clocks of node and validators were right",
-		"that these are still the ledger's validators: they are taken to be the genesis document's",
-	}
-	if e.Validators == 1 {
-		not = append(not, "that history was not rewritten: there is one validator, which could sign another history")
-	} else {
-		not = append(not, "that more than two thirds of the voting power did not together sign another history")
-	}
-	return not
 }
