@@ -27,10 +27,17 @@ type box struct {
 	transport *http.Transport
 }
 
-// dialBox makes a client for unix:PATH or vsock:CID:PORT. It connects when
+// adminSocket is the admin API's path on a box.
+const adminSocket = "/run/entroos/admin.sock"
+
+// dialBox makes a client of the box that the command is for. It connects when
 // first used.
-func dialBox(address string) (*box, error) {
-	dial, err := dialer(address)
+func (env *environment) dialBox() (*box, error) {
+	address := env.admin
+	dial, err := env.sshDialer()
+	if dial == nil && err == nil {
+		dial, err = dialer(address)
+	}
 	if err != nil {
 		return nil, usageError(err)
 	}
@@ -40,10 +47,11 @@ func dialBox(address string) (*box, error) {
 		Protocols: protocols,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			conn, err := dial(ctx)
-			if err != nil {
-				return nil, &unreachableError{address, err}
+			var told *sshError
+			if err != nil && !errors.As(err, &told) {
+				err = &unreachableError{address, err}
 			}
-			return conn, nil
+			return conn, err
 		},
 	}
 	client := &http.Client{Transport: transport}
@@ -95,12 +103,22 @@ type unreachableError struct {
 func (e *unreachableError) Error() string {
 	text := fmt.Sprintf("no box answers at %s: %v", e.address, rootCause(e.err))
 	if e.address == defaultAdmin && errors.Is(e.err, fs.ErrNotExist) {
-		text += "; away from the box give its address with --admin vsock:CID:PORT, or start one with `entroos vm`"
+		text += "; away from the box name it with --box HOST, or start one with `entroos vm`"
 	}
 	return text
 }
 
 func (e *unreachableError) Unwrap() error { return e.err }
+
+// sshError is why a box is not reached over SSH, with the way out.
+type sshError struct {
+	text string
+	err  error
+}
+
+func (e *sshError) Error() string { return e.text }
+
+func (e *sshError) Unwrap() error { return e.err }
 
 // rootCause is the system's word in a network error.
 func rootCause(err error) error {

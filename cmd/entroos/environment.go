@@ -9,7 +9,7 @@ import (
 )
 
 // defaultAdmin is the admin API's address on the box itself.
-const defaultAdmin = "unix:/run/entroos/admin.sock"
+const defaultAdmin = "unix:" + adminSocket
 
 // environment is what a command has around it: its standard files, its
 // terminal, the signals, and the box's address. The console and the tests give
@@ -24,6 +24,11 @@ type environment struct {
 	interrupts *interrupts
 	// admin is the default of --admin.
 	admin string
+	// host is --box: the box is reached over SSH, with the key in the file
+	// identity if one is given. The connections live from one command of a
+	// console to the next.
+	host, identity string
+	links          *links
 	// console is set within `entroos console`.
 	console bool
 }
@@ -32,7 +37,7 @@ type environment struct {
 func newEnvironment() *environment {
 	env := &environment{
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
-		interrupts: &interrupts{}, admin: defaultAdmin,
+		interrupts: &interrupts{}, admin: defaultAdmin, links: &links{},
 		columns: func() int { return columnsOf(os.Stdout) },
 	}
 	if term.IsTerminal(int(os.Stdin.Fd())) {

@@ -35,6 +35,8 @@ func newRoot(env *environment) *cobra.Command {
 	root.PersistentFlags().StringVar(&env.admin, "admin", env.admin, "the box's admin API: unix:PATH or vsock:CID:PORT")
 	if env.console {
 		hide(root, "admin")
+	} else {
+		boxFlags(env, root)
 	}
 	for _, g := range []struct {
 		id, title string
@@ -64,7 +66,7 @@ func newRoot(env *environment) *cobra.Command {
 		root.AddCommand(newExitCommand())
 		shortenHelp(root)
 	} else {
-		root.AddCommand(newConsoleCommand(env))
+		root.AddCommand(newConsoleCommand(env), newRemoteCommand(env))
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError(err) })
 	cobra.EnableCommandSorting = false
@@ -113,7 +115,7 @@ func unknownCommand(c *cobra.Command, name string) error {
 
 // withBox gives a command its box.
 func (env *environment) withBox(ctx context.Context, do func(context.Context, *box) error) error {
-	b, err := dialBox(env.admin)
+	b, err := env.dialBox()
 	if err != nil {
 		return err
 	}
