@@ -125,6 +125,7 @@ func start(box *appliance.Box, tree nko.CgroupTree, dog *appliance.Watchdog) {
 		box.Problem(nko.Protect("runtime", func() error { return box.StartRuntime(ctx) }))
 	}
 	box.Problem(box.StartAdmin())
+	box.Problem(box.StartRemote())
 
 	box.Problem(nko.Protect("trial", box.StartTrial))
 	_, err = box.Supervisor.Add(nko.ServiceSpec{Name: "health", Run: box.Judge})

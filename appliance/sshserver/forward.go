@@ -35,8 +35,7 @@ func (s *Server) forward(ctx context.Context, ch ssh.NewChannel, logger *slog.Lo
 		_ = ch.Reject(ssh.Prohibited, "the box forwards its admin API alone, to "+s.cfg.AdminSocket)
 		return
 	}
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "unix", s.cfg.AdminSocket)
+	conn, err := s.cfg.DialAdmin(ctx)
 	if err != nil {
 		_ = ch.Reject(ssh.ConnectionFailed, fmt.Sprintf("the admin API does not answer: %v", err))
 		return
@@ -57,8 +56,9 @@ func (s *Server) forward(ctx context.Context, ch ssh.NewChannel, logger *slog.Lo
 	s.cfg.Go("ssh forward", func() {
 		defer copying.Done()
 		copyAll(conn, channel, logger)
-		// The API may still answer.
-		_ = conn.(*net.UnixConn).CloseWrite() // an error is its end
+		if half, ok := conn.(interface{ CloseWrite() error }); ok { // the API may still answer
+			_ = half.CloseWrite() // an error is its end
+		}
 	})
 	copyAll(channel, conn, logger)
 	_ = channel.Close() // ends the other copy; the client may have gone

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os/exec"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,11 +35,12 @@ type Config struct {
 	HostKey ssh.Signer
 	// Authorized says whether a key may administer the box now.
 	Authorized func(ssh.PublicKey) bool
-	// Command gives the program and its arguments for a session: without words
-	// the console, else the command that they are.
-	Command func(words []string) []string
-	// AdminSocket is the one path that is forwarded.
+	// Command gives a session's program: without words the console, else the
+	// command that they are. Its files and process attributes are set here.
+	Command func(words []string) *exec.Cmd
+	// AdminSocket is the one path that is forwarded, to where DialAdmin connects.
 	AdminSocket string
+	DialAdmin   func(context.Context) (net.Conn, error)
 	Logger      *slog.Logger
 	// Go runs f in a goroutine in which a panic does not end the process.
 	Go func(name string, f func())

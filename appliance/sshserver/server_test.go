@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -72,15 +73,19 @@ func serve(t *testing.T) *served {
 	s.server = New(Config{
 		HostKey:    s.host,
 		Authorized: func(k ssh.PublicKey) bool { return bytes.Equal(k.Marshal(), s.key.PublicKey().Marshal()) },
-		Command: func(words []string) []string {
+		Command: func(words []string) *exec.Cmd {
 			if len(words) == 0 {
-				return []string{"/bin/sh"}
+				words = []string{"/bin/sh"}
 			}
-			return words
+			return exec.Command(words[0], words[1:]...)
 		},
 		AdminSocket: s.admin,
-		Logger:      slog.New(slog.NewTextHandler(s.log, nil)),
-		Go:          func(_ string, f func()) { go f() },
+		DialAdmin: func(ctx context.Context) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "unix", s.admin)
+		},
+		Logger: slog.New(slog.NewTextHandler(s.log, nil)),
+		Go:     func(_ string, f func()) { go f() },
 	})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -138,10 +138,7 @@ func (s *session) resize(columns, rows uint32) bool {
 // start starts the program; false refuses the request. What cannot be started
 // is told, and ends with status 127.
 func (s *session) start(words []string) bool {
-	args := s.server.cfg.Command(words)
-	cmd := exec.Command(args[0], args[1:]...)
-	cmd.Dir = "/"
-	cmd.Env = []string{"PATH=/bin", "HOME=/", "USER=root"}
+	cmd := s.server.cfg.Command(words)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	var copying sync.WaitGroup
 	run := s.startPiped

@@ -35,6 +35,7 @@ type fakeBox struct {
 	requests []proto.Message
 	imported bytes.Buffer
 	signals  chan int32
+	access   chan *entroosv1.WatchAccessResponse // the settings, one after the other
 }
 
 // serveFakeBox starts a box on a socket and returns its address.
@@ -45,7 +46,7 @@ func serveFakeBox(t testing.TB) (*fakeBox, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &fakeBox{signals: make(chan int32, 16)}
+	b := &fakeBox{signals: make(chan int32, 16), access: make(chan *entroosv1.WatchAccessResponse, 16)}
 	server := b.server()
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()

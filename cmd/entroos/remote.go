@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/exec"
 	"runtime/debug"
 	"strconv"
 	"sync"
@@ -166,13 +167,17 @@ func (r *remote) sshOff() {
 
 func (r *remote) serveSSH(ctx context.Context, port uint32) error {
 	if r.ssh == nil {
+		dial, err := dialer(r.env.admin)
+		if err != nil {
+			return err
+		}
 		key, err := sshserver.HostKey(r.hostKey)
 		if err != nil {
 			return err
 		}
 		r.ssh = sshserver.New(sshserver.Config{
-			HostKey: key, Authorized: r.authorized, Command: r.command, AdminSocket: adminSocket,
-			Logger: r.logger, Go: r.protect,
+			HostKey: key, Authorized: r.authorized, Command: r.command,
+			AdminSocket: adminSocket, DialAdmin: dial, Logger: r.logger, Go: r.protect,
 		})
 		r.logger.Info("ssh host key", "fingerprint", ssh.FingerprintSHA256(key.PublicKey()))
 	}
@@ -185,12 +190,15 @@ func (r *remote) serveSSH(ctx context.Context, port uint32) error {
 	return r.ssh.Serve(ctx, l)
 }
 
-// command is the program of a session.
-func (r *remote) command(words []string) []string {
+// command is the program of a session: this one, in the environment that PID 1
+// gave to this process.
+func (r *remote) command(words []string) *exec.Cmd {
 	if len(words) == 0 {
 		words = []string{"console"}
 	}
-	return append([]string{r.program}, words...)
+	cmd := exec.Command(r.program, append([]string{"--admin", r.env.admin}, words...)...)
+	cmd.Dir, cmd.Env = "/", os.Environ()
+	return cmd
 }
 
 // protect runs f in a goroutine; a panic there is logged and ends f alone.
@@ -204,4 +212,3 @@ func (r *remote) protect(name string, f func()) {
 		f()
 	}()
 }
-
