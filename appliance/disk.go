@@ -21,9 +21,9 @@ import (
 
 // Partition numbers of an EntroOS disk.
 const (
-	PartitionESP      = 1
-	PartitionSettings = 2
-	PartitionData     = 4
+	PartitionESP      = blockdev.ESP
+	PartitionSettings = blockdev.Settings
+	PartitionData     = blockdev.Data
 )
 
 const (
@@ -142,7 +142,7 @@ func (s *blockScan) holders(partition string) ([]string, error) {
 	var found []string
 	for _, e := range entries {
 		name := e.Name()
-		if s.isPartition(name) || virtualDisk(name) || s.size(name) == 0 {
+		if s.isPartition(name) || blockdev.Virtual(name) || s.size(name) == 0 {
 			continue
 		}
 		uuids, seen := s.tables[name]
@@ -159,16 +159,6 @@ func (s *blockScan) holders(partition string) ([]string, error) {
 		}
 	}
 	return found, nil
-}
-
-// virtualDisk says that a block device is the kernel's own.
-func virtualDisk(name string) bool {
-	for _, prefix := range []string{"loop", "ram", "zram", "dm-", "md", "nbd"} {
-		if strings.HasPrefix(name, prefix) {
-			return true
-		}
-	}
-	return false
 }
 
 func (s *blockScan) isPartition(name string) bool {

@@ -11,10 +11,6 @@ import (
 	"github.com/entroos/entroos/appliance/blockdev"
 )
 
-// maxData is the most that the data partition grows to, in bytes: what its file
-// system has kept room for.
-const maxData = 8 << 40
-
 // settle makes a disk that the image was written to its box's own, before
 // anything on it is mounted: identities that every copy of the image has become
 // fresh ones, and the data partition as large as the disk. A table of which one
@@ -38,7 +34,7 @@ func (d *Disk) settle() error {
 		return fmt.Errorf("%s: %w", d.Device, err)
 	}
 	whole := table.Complete()
-	renewed, grown := table.Renew(), table.Grow(PartitionData, size, maxData)
+	renewed, grown := table.Renew(), table.Grow(PartitionData, size, blockdev.MaxData)
 	if renewed || grown || !whole {
 		if err := table.Write(f, size); err != nil {
 			return fmt.Errorf("%s: %w", d.Device, err)
@@ -104,7 +100,7 @@ func growData(device string) error {
 		return nil
 	}
 	begin := time.Now()
-	if err := blockdev.GrowExt4(folder, uint64(min(size, maxData)/blockdev.Ext4BlockSize)); err != nil {
+	if err := blockdev.GrowExt4(folder, uint64(min(size, blockdev.MaxData)/blockdev.Ext4BlockSize)); err != nil {
 		return fmt.Errorf("the data partition stays at %d MiB of %d: %w", have>>20, size>>20, err)
 	}
 	slog.Info("data partition grown", "from MiB", have>>20, "to MiB", size>>20, "seconds", fmt.Sprintf("%.1f", time.Since(begin).Seconds()))

@@ -67,10 +67,15 @@ func (d *Device) Forget() error {
 	return ioctl(d.File, "BLKFLSBUF", unix.BLKFLSBUF, nil)
 }
 
-// Reread has the kernel read the partition table anew.
+// Reread has the kernel read the partition table anew; a device for which it
+// knows no partitions is left as it is.
 func (d *Device) Reread() error {
 	if !d.block {
 		return nil
 	}
-	return ioctl(d.File, "BLKRRPART", unix.BLKRRPART, nil)
+	err := ioctl(d.File, "BLKRRPART", unix.BLKRRPART, nil)
+	if errors.Is(err, unix.EINVAL) {
+		return nil
+	}
+	return err
 }
