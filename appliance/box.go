@@ -47,7 +47,9 @@ type Box struct {
 
 	mu       sync.Mutex
 	previous PreviousBoot
-	problems []string // that stay until the next boot
+	own      *ownSettings
+	follower *follower // nil until it is started
+	problems []string  // that stay until the next boot
 	// recordsLost: the records on the data partition cannot be used.
 	recordsLost bool
 	ready       time.Duration
@@ -69,7 +71,7 @@ const (
 
 // NewBox makes a Box without parts.
 func NewBox(logger *slog.Logger, log *nko.LogRing) *Box {
-	return &Box{Logger: logger, Log: log, Settings: NewSettings(), judged: make(chan struct{}), stop: make(chan Action, 1)}
+	return &Box{Logger: logger, Log: log, Settings: NewSettings(), own: newOwnSettings(), judged: make(chan struct{}), stop: make(chan Action, 1)}
 }
 
 // Problem notes what is wrong with the box until the next boot: it is degraded.
@@ -86,8 +88,11 @@ func (b *Box) Problem(err error) {
 // Problems says all that is wrong with the box now, each with a way out.
 func (b *Box) Problems() []string {
 	b.mu.Lock()
-	all := slices.Clone(b.problems)
+	all, follower := slices.Clone(b.problems), b.follower
 	b.mu.Unlock()
+	if follower != nil {
+		all = append(all, follower.Problems()...)
+	}
 	for _, s := range b.Supervisor.Unhealthy() {
 		if s.State == nko.StateFailing {
 			all = append(all, fmt.Sprintf("service %s is failing (%s); see `services logs %s`", s.Name, s.LastExit, s.Name))

@@ -65,6 +65,9 @@ type ServiceSpec struct {
 	Process *ProcessSpec
 	// Run is a part of PID 1 itself. It returns when ctx ends.
 	Run func(ctx context.Context) error
+	// Await, when set, returns when the service may start for the first time;
+	// until then it is waiting.
+	Await func(ctx context.Context) error
 	// Probe says whether the service does its work: nil is yes, an error
 	// wrapping ErrWaiting is "waits for the world", any other is not yet.
 	// Without a Probe a service that runs does its work.
@@ -170,6 +173,13 @@ func (s *Service) set(state State) {
 
 // Serve runs the service until ctx ends or the service wants no more.
 func (s *Service) Serve(ctx context.Context) error {
+	if s.spec.Await != nil {
+		s.set(StateWaiting)
+		if err := s.spec.Await(ctx); err != nil {
+			s.set(StateStopped)
+			return err
+		}
+	}
 	for {
 		s.begin()
 		err := s.live(ctx)

@@ -119,7 +119,7 @@ func (d *decoder) mapping(node ast.Node, v reflect.Value, path string) {
 		}
 		field, ok := fieldOf(v, key)
 		if !ok {
-			d.fail(it.Key(), path, "there is no key %q here; there are %s", key, strings.Join(keysOf(v.Type()), ", "))
+			d.fail(it.Key(), path, "there is no key %.60q here; there are %s", key, strings.Join(keysOf(v.Type()), ", "))
 			continue
 		}
 		d.value(it.Value(), field, below)

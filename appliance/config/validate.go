@@ -33,12 +33,12 @@ const minBcryptCost, maxBcryptCost = 4, 14
 func (d *decoder) validate() error {
 	c := d.config
 	if c.Hostname != "" && !hostnamePattern.MatchString(c.Hostname) {
-		d.wrong("hostname", "%q is no host name: letters, digits and hyphens, at most 63, no dots", c.Hostname)
+		d.wrong("hostname", "%.60q is no host name: letters, digits and hyphens, at most 63, no dots", c.Hostname)
 	}
 	d.validateNetwork(c.Network)
 	for i, s := range c.Time.Servers {
 		if _, err := netip.ParseAddr(s); err != nil && (len(s) > 253 || !dnsNamePattern.MatchString(s)) {
-			d.wrong(index("time.servers", i), "%q is neither a name nor an IP address", s)
+			d.wrong(index("time.servers", i), "%.60q is neither a name nor an IP address", s)
 		}
 	}
 	if c.Console.Password != "" {
@@ -61,7 +61,7 @@ func (d *decoder) validate() error {
 	d.validateWorkloads(c.Workloads)
 	for i, name := range c.Images {
 		if name == "" || !printable(name) {
-			d.wrong(index("images", i), "%q is no file", name)
+			d.wrong(index("images", i), "%.60q is no file", name)
 		}
 	}
 	err := join(d.errors)
@@ -87,7 +87,7 @@ func (d *decoder) validateNetwork(n Network) {
 	for name, i := range n.Interfaces {
 		at := "network.interfaces." + name
 		if !interfacePattern.MatchString(name) {
-			d.wrong(at, "%q is no name of an interface: they are eth0, eth1 and so on", name)
+			d.wrong(at, "%.60q is no name of an interface: they are eth0, eth1 and so on", name)
 		}
 		d.validateInterface(at, i)
 	}
@@ -136,7 +136,7 @@ func (d *decoder) validateInterface(at string, i Interface) {
 func parseAddr(text string) (netip.Addr, error) {
 	a, err := netip.ParseAddr(text)
 	if err != nil || a.Zone() != "" || a.Is4In6() || a.IsUnspecified() || a.IsMulticast() {
-		return a, fmt.Errorf("%q is no IP address", text)
+		return a, fmt.Errorf("%.60q is no IP address", text)
 	}
 	return a, nil
 }
@@ -145,17 +145,17 @@ func parseAddr(text string) (netip.Addr, error) {
 func parsePrefix(text string) (netip.Prefix, error) {
 	p, err := netip.ParsePrefix(text)
 	if err != nil {
-		return p, fmt.Errorf("%q is no address with the length of its network, e.g. 192.168.1.7/24", text)
+		return p, fmt.Errorf("%.60q is no address with the length of its network, e.g. 192.168.1.7/24", text)
 	}
 	a := p.Addr()
 	single := a.BitLen()-p.Bits() < 2 // RFC 3021: both addresses of a /31 are hosts'
 	switch {
 	case p.Bits() == 0 || a.Is4In6() || a.IsUnspecified() || a.IsMulticast() || a.IsLoopback():
-		return p, fmt.Errorf("%q is no address that a box can have", text)
+		return p, fmt.Errorf("%.60q is no address that a box can have", text)
 	case !single && a == p.Masked().Addr():
-		return p, fmt.Errorf("%q is the network itself, not an address in it", text)
+		return p, fmt.Errorf("%.60q is the network itself, not an address in it", text)
 	case !single && a.Is4() && a == broadcast(p):
-		return p, fmt.Errorf("%q is the network's broadcast address", text)
+		return p, fmt.Errorf("%.60q is the network's broadcast address", text)
 	}
 	return p, nil
 }
@@ -199,7 +199,7 @@ func checkAuthorizedKey(line string) error {
 		if slices.ContainsFunc(keyTypes, func(t string) bool { return strings.Contains(line, " "+t+" ") }) {
 			return fmt.Errorf("options before an SSH key are not known here; begin with the key's type")
 		}
-		return fmt.Errorf("%q is no type of SSH key; there are %s", fields[0], strings.Join(keyTypes, ", "))
+		return fmt.Errorf("%.60q is no type of SSH key; there are %s", fields[0], strings.Join(keyTypes, ", "))
 	}
 	blob, err := base64.StdEncoding.DecodeString(fields[1])
 	if err != nil {
@@ -219,20 +219,20 @@ func (d *decoder) validateServices(services []Service) {
 		s := &services[i]
 		at := index("services", i)
 		if s.Package == "" || !printable(s.Package) || strings.ContainsAny(s.Package, " @\\") || strings.HasPrefix(s.Package, "-") {
-			d.wrong(at+".package", "%q is no import path of a Go command", s.Package)
+			d.wrong(at+".package", "%.60q is no import path of a Go command", s.Package)
 			continue
 		}
 		if s.Name == "" {
 			s.Name = lastElement(s.Package)
 		}
 		if strings.ContainsAny(s.Version, " @/\\") || strings.HasPrefix(s.Version, "-") || !printable(s.Version) {
-			d.wrong(at+".version", "%q is no version, e.g. v1.2.3", s.Version)
+			d.wrong(at+".version", "%.60q is no version, e.g. v1.2.3", s.Version)
 		}
 		switch {
 		case !servicePattern.MatchString(s.Name):
-			d.wrong(at+".name", "%q is no name: letters, digits, '_', '.' and '-', at most 63", s.Name)
+			d.wrong(at+".name", "%.60q is no name: letters, digits, '_', '.' and '-', at most 63", s.Name)
 		case names[s.Name]:
-			d.wrong(at+".name", "two services have the name %q", s.Name)
+			d.wrong(at+".name", "two services have the name %.60q", s.Name)
 		}
 		names[s.Name] = true
 		d.validateArgs(at, s.Args, s.Env)
@@ -242,12 +242,12 @@ func (d *decoder) validateServices(services []Service) {
 func (d *decoder) validateArgs(at string, args, env []string) {
 	for i, a := range args {
 		if strings.ContainsRune(a, 0) {
-			d.wrong(index(at+".args", i), "%q holds a zero byte", a)
+			d.wrong(index(at+".args", i), "%.60q holds a zero byte", a)
 		}
 	}
 	for i, e := range env {
 		if strings.IndexByte(e, '=') <= 0 || strings.ContainsRune(e, 0) {
-			d.wrong(index(at+".env", i), "%q is not of the form KEY=value", e)
+			d.wrong(index(at+".env", i), "%.60q is not of the form KEY=value", e)
 		}
 	}
 }
@@ -271,7 +271,7 @@ func (d *decoder) validateWorkloads(workloads []Workload) {
 			continue
 		}
 		if names[w.Name] {
-			d.wrong(at+".name", "two workloads have the name %q", w.Name)
+			d.wrong(at+".name", "two workloads have the name %.60q", w.Name)
 		}
 		names[w.Name] = true
 	}

@@ -40,14 +40,14 @@ func (w *Workload) Spec() (*entroosv1.WorkloadSpec, error) {
 		return nil, &keyError{key, fmt.Errorf(format, args...)}
 	}
 	if !workloadPattern.MatchString(w.Name) {
-		return wrong("name", "%q is no name: letters, digits, '_', '.' and '-', at most 63", w.Name)
+		return wrong("name", "%.60q is no name: letters, digits, '_', '.' and '-', at most 63", w.Name)
 	}
 	if w.Image == "" {
 		return wrong("image", "no image is named")
 	}
 	for i, e := range w.Env {
 		if strings.IndexByte(e, '=') <= 0 {
-			return wrong(index("env", i), "%q is not of the form KEY=value", e)
+			return wrong(index("env", i), "%.60q is not of the form KEY=value", e)
 		}
 	}
 	for i, p := range w.Ports {
@@ -89,7 +89,7 @@ func (w *Workload) Spec() (*entroosv1.WorkloadSpec, error) {
 	switch w.Network {
 	case "", "bridge", "host", "none":
 	default:
-		return wrong("network", "%q is none of bridge, host, none", w.Network)
+		return wrong("network", "%.60q is none of bridge, host, none", w.Network)
 	}
 	if w.StopSignal != "" {
 		if _, err := ParseSignal(w.StopSignal); err != nil {
@@ -107,7 +107,7 @@ func (w *Workload) Spec() (*entroosv1.WorkloadSpec, error) {
 func ParsePort(text string) ([]*entroosv1.PortMapping, error) {
 	container, _, _ := strings.Cut(text[strings.LastIndexByte(text, ':')+1:], "/")
 	if first, last, err := nat.ParsePortRange(container); err == nil && last-first >= maxPorts {
-		return nil, fmt.Errorf("%q are more than %d ports", text, maxPorts)
+		return nil, fmt.Errorf("%.60q are more than %d ports", text, maxPorts)
 	}
 	mappings, err := nat.ParsePortSpec(text)
 	if err != nil {
@@ -143,11 +143,11 @@ func ParseVolume(text string) (*entroosv1.VolumeMount, error) {
 		m.ReadOnly = true
 	case len(parts) == 3 && parts[2] == "rw", len(parts) == 2:
 	default:
-		return nil, fmt.Errorf("%q is not SOURCE:TARGET[:ro]", text)
+		return nil, fmt.Errorf("%.60q is not SOURCE:TARGET[:ro]", text)
 	}
 	m.Source, m.Target = parts[0], parts[1]
 	if m.Source == "" || !strings.HasPrefix(m.Target, "/") {
-		return nil, fmt.Errorf("%q: SOURCE is a volume's name or a folder below /perm/volumes, TARGET an absolute path", text)
+		return nil, fmt.Errorf("%.60q: SOURCE is a volume's name or a folder below /perm/volumes, TARGET an absolute path", text)
 	}
 	return m, nil
 }
@@ -166,12 +166,12 @@ func ParseRestart(text string) (*entroosv1.RestartPolicy, error) {
 	case "unless-stopped":
 		p.Mode = entroosv1.RestartPolicy_MODE_UNLESS_STOPPED
 	default:
-		return nil, fmt.Errorf("%q is none of no, on-failure[:MAX], always, unless-stopped", text)
+		return nil, fmt.Errorf("%.60q is none of no, on-failure[:MAX], always, unless-stopped", text)
 	}
 	if bounded {
 		n, err := strconv.ParseUint(retries, 10, 31)
 		if err != nil || mode != "on-failure" {
-			return nil, fmt.Errorf("%q: only on-failure takes a number", text)
+			return nil, fmt.Errorf("%.60q: only on-failure takes a number", text)
 		}
 		p.MaxRetries = uint32(n)
 	}
@@ -182,7 +182,7 @@ func ParseRestart(text string) (*entroosv1.RestartPolicy, error) {
 func ParseMemory(text string) (uint64, error) {
 	n, err := units.RAMInBytes(text)
 	if err != nil || n <= 0 {
-		return 0, fmt.Errorf("%q is no size; write 64m or 1g", text)
+		return 0, fmt.Errorf("%.60q is no size; write 64m or 1g", text)
 	}
 	return uint64(n), nil
 }
@@ -212,5 +212,5 @@ func ParseSignal(text string) (unix.Signal, error) {
 	if s := unix.SignalNum(name); s != 0 {
 		return s, nil
 	}
-	return 0, fmt.Errorf("unknown signal %q", text)
+	return 0, fmt.Errorf("unknown signal %.60q", text)
 }
