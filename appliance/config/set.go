@@ -243,3 +243,21 @@ func prune(v any) any {
 	}
 	return m
 }
+
+// Keys are those that Set takes, with eth0 for any interface.
+func Keys() []string { return keysBelow(reflect.TypeFor[Config](), "") }
+
+func keysBelow(t reflect.Type, path string) []string {
+	var keys []string
+	if t.Kind() == reflect.Map {
+		return append([]string{path + "eth0"}, keysBelow(t.Elem(), path+"eth0.")...)
+	}
+	for i := range t.NumField() {
+		key := path + keyOfField(t.Field(i))
+		keys = append(keys, key)
+		if f := t.Field(i).Type; f.Kind() == reflect.Struct || f.Kind() == reflect.Map {
+			keys = append(keys, keysBelow(f, key+".")...)
+		}
+	}
+	return keys
+}
