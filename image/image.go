@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"github.com/entroos/entroos/image/firmware"
 )
 
 // epoch is the time of every file in the image: it must not be the time of the
@@ -54,6 +56,8 @@ type Builder struct {
 	Stage0 string
 	// Userland is what is built and put on the root file system.
 	Userland []Program
+	// Firmware is the hardware's.
+	Firmware firmware.Set
 	// Quick packs the root file system lightly: a larger UKI, in seconds.
 	Quick bool
 	// Files are put on the root file system beside what every EntroOS has.
@@ -159,13 +163,13 @@ func (b *Builder) buildUKI(ctx context.Context, work, path string) error {
 	}
 	b.say("root file system")
 	root := filepath.Join(work, "root.squashfs")
-	if err := b.writeSquashfs(ctx, root, filepath.Join(work, "root"), slices.Concat(b.baseFiles(), built, b.Files,
+	if err := b.writeSquashfs(ctx, root, filepath.Join(work, "root"), slices.Concat(b.baseFiles(), built, b.firmwareFiles(), b.Files,
 		[]File{{Path: DataTemplate, Mode: 0o644, Source: template}})); err != nil {
 		return err
 	}
 	b.say("initramfs")
 	initramfs := filepath.Join(work, "initramfs")
-	if err := writeInitramfs(initramfs, stage0, root); err != nil {
+	if err := writeInitramfs(initramfs, b.Firmware.Microcode, stage0, root); err != nil {
 		return err
 	}
 	b.say("unified kernel image")

@@ -2,6 +2,7 @@ package image
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -11,11 +12,12 @@ import (
 	"github.com/u-root/u-root/pkg/cpio"
 )
 
-// writeInitramfs writes the initramfs: two cpio archives one after the other,
-// which the kernel unpacks into one folder. The first is stored as it is, for
-// the squashfs in it is compressed already; the second, with stage0, is
-// compressed.
-func writeInitramfs(output, stage0, root string) (err error) {
+// writeInitramfs writes the initramfs: cpio archives one after the other, which
+// the kernel unpacks into one folder. The first, with the processors' microcode
+// if there is any, is read by the kernel long before it can unpack: it is stored
+// as it is. So is the second, for the squashfs in it is compressed already. The
+// third, with stage0, is compressed.
+func writeInitramfs(output string, microcode []byte, stage0, root string) (err error) {
 	file, err := os.Create(output)
 	if err != nil {
 		return err
@@ -23,6 +25,11 @@ func writeInitramfs(output, stage0, root string) (err error) {
 	defer func() { err = errors.Join(err, file.Close()) }()
 	buffered := bufio.NewWriterSize(file, 1<<20)
 
+	if len(microcode) > 0 {
+		if err := writeArchive(buffered, 200, microcodeRecords(microcode)); err != nil {
+			return fmt.Errorf("writing the initramfs: %w", err)
+		}
+	}
 	image, err := fileRecord("root.squashfs", root, 0o444)
 	if err != nil {
 		return err
@@ -53,6 +60,19 @@ func writeInitramfs(output, stage0, root string) (err error) {
 		return err
 	}
 	return buffered.Flush()
+}
+
+// microcodeRecords are the folders and the file that the kernel looks for.
+func microcodeRecords(microcode []byte) []cpio.Record {
+	return []cpio.Record{
+		cpio.Directory("kernel", 0o755), cpio.Directory("kernel/x86", 0o755), cpio.Directory("kernel/x86/microcode", 0o755),
+		{
+			ReaderAt: bytes.NewReader(microcode),
+			Info: cpio.Info{
+				Name: "kernel/x86/microcode/GenuineIntel.bin", Mode: cpio.S_IFREG | 0o444, FileSize: uint64(len(microcode)),
+			},
+		},
+	}
 }
 
 // writeArchive writes one newc archive whose inodes count from first. Owners are

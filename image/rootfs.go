@@ -52,6 +52,15 @@ func (b *Builder) baseFiles() []File {
 	}
 }
 
+// firmwareFiles are the firmware and its licences.
+func (b *Builder) firmwareFiles() []File {
+	files := make([]File, 0, len(b.Firmware.Files))
+	for path, content := range b.Firmware.Files {
+		files = append(files, File{Path: path, Mode: 0o644, Content: string(content)})
+	}
+	return files
+}
+
 // osRelease is /etc/os-release, which is also how the boot loader names the UKI.
 func osRelease(version string) string {
 	return fmt.Sprintf("NAME=EntroOS\nID=entroos\nVERSION_ID=%s\nPRETTY_NAME=\"EntroOS %s\"\n", version, version)

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/entroos/entroos/image"
+	"github.com/entroos/entroos/image/firmware"
 	kernelconfig "github.com/entroos/entroos/kernel-config"
 )
 
@@ -33,6 +34,7 @@ type imageFlags struct {
 	dataSize      string
 	kernel        string
 	quick         bool
+	firmware      string
 }
 
 func newImageBuildCommand() *cobra.Command {
@@ -57,6 +59,8 @@ func newImageBuildCommand() *cobra.Command {
 	command.Flags().StringVar(&flags.commandAppend, "cmdline-append", "", "further words for the kernel's command line")
 	command.Flags().StringVar(&flags.dataSize, "data-size", "256M", "size of the data partition in the image; the first boot grows it to the disk")
 	command.Flags().StringVar(&flags.kernel, "kernel", "", "use this bzImage instead of building one")
+	command.Flags().StringVar(&flags.firmware, "firmware", string(firmware.Pinned),
+		"network cards' firmware and processors' microcode from Debian: pinned versions, newest, or none")
 	command.Flags().BoolVar(&flags.quick, "quick", false, "pack lightly, for trials: larger and sooner")
 	return command
 }
@@ -87,6 +91,12 @@ func (f *imageFlags) build(ctx context.Context) (image.Result, error) {
 		if builder.Version, err = image.ReadVersion(source); err != nil {
 			return image.Result{}, err
 		}
+	}
+	builder.Firmware, err = firmware.Load(ctx, firmware.Choice(f.firmware), func(text string) {
+		fmt.Fprintln(os.Stderr, "firmware: "+text)
+	})
+	if err != nil {
+		return image.Result{}, err
 	}
 	if builder.Kernel == "" {
 		kernels, err := kernelconfig.NewBuilder(os.Stderr)

@@ -16,8 +16,10 @@ import (
 // packages tells which Debian package carries a program, or a file given by
 // its absolute path.
 var packages = map[string]string{
+	"apt-get":    "apt",
 	"bc":         "bc",
 	"bison":      "bison",
+	"dpkg-deb":   "dpkg",
 	"flex":       "flex",
 	"gcc":        "gcc",
 	"go":         "golang-go (or https://go.dev/dl)",
@@ -35,13 +37,14 @@ var packages = map[string]string{
 	"xz":         "xz-utils",
 	"zstd":       "zstd",
 
-	"/etc/ssl/certs/ca-certificates.crt":            "ca-certificates",
-	"/sbin/e2fsck.static":                           "e2fsck-static",
-	"/usr/include/gelf.h":                           "libelf-dev",
-	"/usr/include/seccomp.h":                        "libseccomp-dev",
-	"/usr/lib/systemd/boot/efi/linuxx64.efi.stub":   "systemd-boot-efi",
-	"/usr/lib/systemd/boot/efi/systemd-bootx64.efi": "systemd-boot-efi",
-	"/usr/src/linux-source-6.12.tar.xz":             "linux-source-6.12",
+	"/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
+	"/etc/ssl/certs/ca-certificates.crt":             "ca-certificates",
+	"/sbin/e2fsck.static":                            "e2fsck-static",
+	"/usr/include/gelf.h":                            "libelf-dev",
+	"/usr/include/seccomp.h":                         "libseccomp-dev",
+	"/usr/lib/systemd/boot/efi/linuxx64.efi.stub":    "systemd-boot-efi",
+	"/usr/lib/systemd/boot/efi/systemd-bootx64.efi":  "systemd-boot-efi",
+	"/usr/src/linux-source-6.12.tar.xz":              "linux-source-6.12",
 }
 
 // MissingError lists what the build machine lacks.

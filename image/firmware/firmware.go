@@ -1,0 +1,185 @@
+// Package firmware brings in what EntroOS's hardware needs that is not free
+// software: the network cards' firmware and the processors' microcode, from
+// Debian's non-free-firmware.
+package firmware
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/entroos/entroos/image/debian"
+)
+
+// The packages, in the versions that images are built with. `entroos image build
+// --firmware newest` takes the newest that Debian has instead.
+var (
+	microcodePin = debian.Pin{
+		Name: "intel-microcode", Version: "3.20251111.1~deb12u1",
+		SHA256: "0c3227e105b4b7dd857159afe45d06ca602954d562c681430bdce866f23e1d40",
+	}
+	// The backports', which has the files that Linux 6.12 asks for.
+	realtekPin = debian.Pin{
+		Name: "firmware-realtek", Version: "20250410-2~bpo12+1",
+		SHA256: "3a8b6761fcdff4c69a0145de8b684608083e0fcba3ca2433a43da36354880dc9",
+	}
+)
+
+// suites are where Debian has them, and snapshot the time at which it had these
+// versions: snapshot.debian.org keeps what the archive once had.
+var (
+	suites         = []string{"bookworm", "bookworm-updates", "bookworm-backports"}
+	securitySuites = []string{"bookworm-security"}
+	snapshot       = "20251201T000000Z"
+)
+
+const component = "non-free-firmware"
+
+// Choice says which firmware an image gets.
+type Choice string
+
+// The choices.
+const (
+	Pinned Choice = "pinned" // the versions above
+	Newest Choice = "newest" // the newest that Debian has
+	None   Choice = "none"   // an image without
+)
+
+// Choices are all of them.
+var Choices = []Choice{Pinned, Newest, None}
+
+// Set is what an image gets.
+type Set struct {
+	// Files are the firmware and the licences, by their paths on the box.
+	Files map[string][]byte
+	// Microcode is all client processors' microcode, one after the other.
+	Microcode []byte
+	// Packages are where it comes from.
+	Packages []debian.Package
+}
+
+// Load loads what is chosen, from the cache or from Debian.
+func Load(ctx context.Context, choice Choice, progress func(text string)) (Set, error) {
+	if choice == None {
+		return Set{}, nil
+	}
+	if !slices.Contains(Choices, choice) {
+		return Set{}, fmt.Errorf("firmware %q: want one of %v", choice, Choices)
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return Set{}, fmt.Errorf("finding the folder for fetched packages: %w", err)
+	}
+	archive := debian.Archive{
+		Cache:    filepath.Join(cache, "entroos", "debian"),
+		Mirrors:  mirrors(ctx, choice),
+		Progress: progress,
+	}
+	pins := []debian.Pin{microcodePin, realtekPin}
+	if choice == Newest {
+		// apt takes packages from the backports only when told to.
+		pins = []debian.Pin{{Name: microcodePin.Name}, {Name: realtekPin.Name, Suite: "bookworm-backports"}}
+	}
+	debs, err := archive.Fetch(ctx, pins...)
+	var unavailable *debian.UnavailableError
+	if errors.As(err, &unavailable) {
+		return Set{}, fmt.Errorf("%w\nTo build with the newest firmware that Debian has: --firmware newest (make image FIRMWARE=newest).\n"+
+			"To build an image without any: --firmware none (make image FIRMWARE=none)", err)
+	}
+	if err != nil {
+		return Set{}, err
+	}
+	return unpack(ctx, debs[0], debs[1])
+}
+
+// mirrors are the archives that are asked: the machine's own, then the one that
+// keeps old versions.
+func mirrors(ctx context.Context, choice Choice) [][]debian.Source {
+	archive, security := debian.Mirrors(ctx)
+	all := [][]debian.Source{{
+		{URI: archive, Suites: suites, Component: component, Keyring: debian.Keyring},
+		{URI: security, Suites: securitySuites, Component: component, Keyring: debian.Keyring},
+	}}
+	if choice == Pinned {
+		all = append(all, []debian.Source{{
+			URI: "http://snapshot.debian.org/archive/debian/" + snapshot, Suites: suites,
+			Component: component, Keyring: debian.Keyring, Old: true,
+		}})
+	}
+	return all
+}
+
+// licences is where they lie on the box.
+const licences = "/usr/share/licenses/"
+
+// unpack takes what is needed from both packages.
+func unpack(ctx context.Context, microcode, realtek string) (Set, error) {
+	set := Set{Files: map[string][]byte{}}
+	for _, deb := range []string{microcode, realtek} {
+		described, err := debian.Describe(ctx, deb)
+		if err != nil {
+			return Set{}, err
+		}
+		set.Packages = append(set.Packages, described)
+	}
+	if err := set.unpackMicrocode(ctx, microcode); err != nil {
+		return Set{}, fmt.Errorf("the processors' microcode: %w", err)
+	}
+	if err := set.unpackRealtek(ctx, realtek); err != nil {
+		return Set{}, fmt.Errorf("the network cards' firmware: %w", err)
+	}
+	return set, nil
+}
+
+func (s *Set) unpackMicrocode(ctx context.Context, deb string) error {
+	const folder, licence = "/lib/firmware/intel-ucode/", "/usr/share/doc/intel-microcode/license"
+	files, err := debian.Files(ctx, deb, func(name string) bool {
+		return strings.HasPrefix(name, folder) || name == licence
+	})
+	if err != nil {
+		return err
+	}
+	text := files[licence]
+	if len(text) == 0 {
+		return errors.New("the package has no " + licence)
+	}
+	s.Files[licences+"intel-microcode/license"] = text
+	delete(files, licence)
+	s.Microcode, err = clientMicrocode(files)
+	return err
+}
+
+func (s *Set) unpackRealtek(ctx context.Context, deb string) error {
+	const folder, copyright = "/lib/firmware/", "/usr/share/doc/firmware-realtek/copyright"
+	files, err := debian.Files(ctx, deb, func(name string) bool {
+		return name == copyright || slices.Contains(realtekFiles, strings.TrimPrefix(name, folder))
+	})
+	if err != nil {
+		return err
+	}
+	for _, name := range realtekFiles {
+		content, found := files[folder+name]
+		if !found {
+			return fmt.Errorf("the package has no %s", name)
+		}
+		s.Files[folder+name] = content
+	}
+	licence, err := debian.CopyrightOf(string(files[copyright]), path.Dir(realtekFiles[0])+"/*")
+	s.Files[licences+"firmware-realtek/copyright"] = []byte(licence)
+	return err
+}
+
+// realtekFiles are what the driver r8169 asks for when a card is opened: after
+// the root file system is mounted, so that they lie there.
+var realtekFiles = []string{
+	"rtl_nic/rtl8105e-1.fw", "rtl_nic/rtl8106e-1.fw", "rtl_nic/rtl8106e-2.fw", "rtl_nic/rtl8107e-2.fw",
+	"rtl_nic/rtl8125a-3.fw", "rtl_nic/rtl8125b-2.fw", "rtl_nic/rtl8125d-1.fw", "rtl_nic/rtl8126a-2.fw", "rtl_nic/rtl8126a-3.fw",
+	"rtl_nic/rtl8168d-1.fw", "rtl_nic/rtl8168d-2.fw", "rtl_nic/rtl8168e-1.fw", "rtl_nic/rtl8168e-2.fw", "rtl_nic/rtl8168e-3.fw",
+	"rtl_nic/rtl8168f-1.fw", "rtl_nic/rtl8168f-2.fw", "rtl_nic/rtl8168fp-3.fw", "rtl_nic/rtl8168g-2.fw", "rtl_nic/rtl8168g-3.fw",
+	"rtl_nic/rtl8168h-2.fw", "rtl_nic/rtl8402-1.fw", "rtl_nic/rtl8411-1.fw", "rtl_nic/rtl8411-2.fw",
+}
