@@ -59,7 +59,7 @@ func newTrial(admin string) *trial {
 	t := &trial{}
 	t.environment = &environment{
 		stdin: strings.NewReader(""), stdout: &t.stdout, stderr: &t.stderr,
-		columns: func() int { return 0 }, interrupts: &interrupts{}, admin: admin,
+		columns: func() int { return 0 }, interrupts: &interrupts{}, admin: admin, links: &links{},
 	}
 	return t
 }
