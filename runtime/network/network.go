@@ -73,7 +73,7 @@ func (n *Network) Recover() error {
 			}
 		}
 	}
-	return removeTable()
+	return removeTables()
 }
 
 // prepare sets up bridge and address translation, once. Callers hold mu.

@@ -35,7 +35,7 @@ const tableName = "entroos"
 //
 // The second masquerade is for a container that calls the box's address and
 // ends up at a container: the answer must come back through the box. The box
-// routes for its containers only.
+// routes for its containers only. guardBox's table is beside it.
 func (n *Network) writeTable() error {
 	conn, err := nftables.New()
 	if err != nil {
@@ -43,6 +43,7 @@ func (n *Network) writeTable() error {
 	}
 	t := tableWriter{conn: conn, table: conn.AddTable(&nftables.Table{Family: nftables.TableFamilyIPv4, Name: tableName})}
 	conn.FlushTable(t.table) // the rules; chains stay
+	guardBox(conn)
 
 	guard := t.chain("guard", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, nftables.ChainPriorityRaw, nftables.ChainPolicyAccept)
 	t.rule(guard, interfaceIs(expr.MetaKeyIIFNAME, expr.CmpOpNeq, "lo"), destinationIn(loopback), verdict(expr.VerdictDrop))
@@ -75,14 +76,16 @@ func (n *Network) writeTable() error {
 	return nil
 }
 
-func removeTable() error {
-	conn, err := nftables.New()
-	if err != nil {
-		return fmt.Errorf("nftables: %w", err)
-	}
-	conn.DelTable(&nftables.Table{Family: nftables.TableFamilyIPv4, Name: tableName})
-	if err := conn.Flush(); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("nftables: remove table %s: %w", tableName, err)
+func removeTables() error {
+	for _, table := range []*nftables.Table{{Family: nftables.TableFamilyIPv4, Name: tableName}, boxTable()} {
+		conn, err := nftables.New()
+		if err != nil {
+			return fmt.Errorf("nftables: %w", err)
+		}
+		conn.DelTable(table) // alone in its transaction: it may not be there
+		if err := conn.Flush(); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("nftables: remove table %s: %w", tableName, err)
+		}
 	}
 	return nil
 }

@@ -160,7 +160,7 @@ func listenOnly(args []string) {
 }
 
 func dial(args []string) {
-	c, err := net.DialTimeout("tcp4", args[0], 20*time.Second)
+	c, err := net.DialTimeout("tcp", args[0], 20*time.Second)
 	check(err)
 	_, err = io.Copy(os.Stdout, c)
 	check(err)
