@@ -17,7 +17,7 @@ func newImagesPruneCommand(env *environment) *cobra.Command {
 		Long: "Remove the images that no container uses, running or not, and what imports that were cut short have left.\n" +
 			"Images that are built into the box come back at the next boot.",
 	}
-	yes := c.Flags().Bool("yes", false, "do not ask")
+	yes := yesFlag(c)
 	c.Flags().BoolVarP(yes, "force", "f", false, "the same, as docker has it")
 	asJSON := jsonFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {

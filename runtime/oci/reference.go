@@ -21,6 +21,9 @@ func NormalizeReference(s string) (string, error) {
 	if len(s) > 512 {
 		return "", fmt.Errorf("%w: %d bytes", ErrName, len(s))
 	}
+	if strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) { // the library's errors have it as it is
+		return "", fmt.Errorf("%w: %q", ErrName, s)
+	}
 	named, err := reference.ParseNormalizedNamed(s)
 	if err != nil {
 		return "", fmt.Errorf("%w: %q: %w", ErrName, s, err)
