@@ -247,6 +247,9 @@ func TestArchivesThatAreRefused(t *testing.T) {
 			p.layout.index(d)
 			return p.layout.tar(t)
 		}},
+		"millions of layers": {oci.ErrTooLarge, func(t *testing.T, p parts) []byte {
+			return p.archive(t, p.manifest.with("layers", json.RawMessage("["+strings.Repeat("{},", 170_000)+"{}]")))
+		}},
 		"empty index": {oci.ErrUnsupported, func(t *testing.T, p parts) []byte {
 			p.layout.index()
 			return p.layout.tar(t)

@@ -225,9 +225,10 @@ func checkForm(raw []byte, described types.MediaType, list string) error {
 	var form struct {
 		SchemaVersion int             `json:"schemaVersion"`
 		MediaType     types.MediaType `json:"mediaType"`
-		Layers        json.RawMessage `json:"layers"`
-		Manifests     json.RawMessage `json:"manifests"`
-		FSLayers      json.RawMessage `json:"fsLayers"`
+		// To be counted, before each takes memory.
+		Layers    []struct{} `json:"layers"`
+		Manifests []struct{} `json:"manifests"`
+		FSLayers  []struct{} `json:"fsLayers"`
 	}
 	if err := json.Unmarshal(raw, &form); err != nil {
 		return malformed(err)
@@ -237,6 +238,9 @@ func checkForm(raw []byte, described types.MediaType, list string) error {
 	}
 	if described != "" && form.MediaType != "" && form.MediaType != described {
 		return fmt.Errorf("%w: it says to be of type %.300q, and was described as %.300q", ErrMalformed, string(form.MediaType), string(described))
+	}
+	if len(form.Layers) > maxLayers || len(form.Manifests) > maxManifests {
+		return fmt.Errorf("%w: %d layers, %d manifests", ErrTooLarge, len(form.Layers), len(form.Manifests))
 	}
 	if form.Layers != nil && form.Manifests != nil || list == "layers" && form.Manifests != nil || list == "manifests" && form.Layers != nil {
 		return fmt.Errorf("%w: it is both a manifest and an index", ErrMalformed)
