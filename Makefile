@@ -17,7 +17,7 @@ PACKAGES := linux-source-6.12 gcc libc6-dev make bc bison flex kmod libelf-dev l
 SOURCES := go.mod go.sum VERSION Makefile $(shell find api appliance cmd equations image init kernel-config ledger nko qemu runtime \
 	-type f ! -name '*_test.go' ! -path '*/testdata/*' 2>/dev/null)
 
-.PHONY: run test test-unit test-vm bench build image kernel fixtures lint fmt generate packages clean
+.PHONY: run test test-unit test-vm soak fuzz bench build image kernel fixtures lint fmt generate packages clean
 
 run: image
 	build/entroos vm
@@ -46,7 +46,19 @@ test-unit: packages
 	$(TOOL) gotestsum --format pkgname -- -timeout 10m ./...
 
 test-vm: image fixtures
-	$(TOOL) gotestsum --format testname -- -tags vm -p 1 -parallel 2 -timeout 30m -count 1 ./qemu ./runtime ./nko ./appliance
+	$(TOOL) gotestsum --format testname -- -tags vm -parallel 2 -timeout 30m -count 1 ./qemu
+	$(TOOL) gotestsum --format testname -- -tags vm -p 2 -parallel 1 -timeout 30m -count 1 ./runtime ./nko ./appliance
+
+# Hundreds of power cuts; SEED=n repeats a run. The seed is printed first.
+soak: image fixtures
+	ENTROOS_POWER_CUTS=$(or $(CUTS),500) ENTROOS_SEED=$(SEED) \
+		$(TOOL) gotestsum --format standard-verbose -- -tags vm -parallel 2 -timeout 24h -count 1 -run PowerCut ./qemu
+
+# Each parser against hostile input, FUZZTIME each.
+fuzz: packages
+	@$(GO) list -f '{{.Dir}} {{.ImportPath}}' ./... | while read -r folder package; do \
+		for name in $$(grep -ho '^func Fuzz[A-Za-z0-9_]*' "$$folder"/*_test.go 2>/dev/null | cut -c6-); do \
+			echo "$$package $$name"; $(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(or $(FUZZTIME),1m) "$$package" || exit 1; done; done
 
 # The peer is Debian with podman, on a disk in the cache.
 bench: image fixtures
