@@ -4,8 +4,6 @@ GO      ?= go
 TOOL    := $(GO) tool -modfile=tools/go.mod
 VERSION := $(shell cat VERSION)
 IMAGE   := build/entroos.img
-# Of the data partition, for images, volumes and logs: it does not grow by itself.
-DATA_SIZE ?= 2G
 
 # Debian packages that the builds and the tests need.
 PACKAGES := linux-source-6.12 gcc libc6-dev make bc bison flex kmod libelf-dev libssl-dev libseccomp-dev pkg-config xz-utils zstd \
@@ -34,7 +32,7 @@ image: build $(IMAGE)
 
 $(IMAGE): build/entroos
 	build/entroos kernel build
-	build/entroos image build --data-size $(DATA_SIZE)
+	build/entroos image build
 
 fixtures: packages
 	@qemu/fixtures.sh build/fixtures >/dev/null

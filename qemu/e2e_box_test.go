@@ -30,6 +30,10 @@ const (
 	pollInterval    = 200 * time.Millisecond
 )
 
+// diskSize is that of a box's disk in bytes; the first boot grows the image's
+// data partition to it.
+const diskSize = 4 << 30
+
 var readyLine = regexp.MustCompile(`entroos: ready in ([0-9.]+)s`)
 
 // built is the path of something that make built, below build/.
@@ -58,6 +62,11 @@ func newBox(t testing.TB, change func(*qemu.Config)) *box {
 	cfg := qemu.Config{Disks: []qemu.Disk{{Image: built(t, "entroos.img")}}}
 	if change != nil {
 		change(&cfg)
+	}
+	for i, d := range cfg.Disks {
+		if d.Image == built(t, "entroos.img") && d.Size == 0 {
+			cfg.Disks[i].Size = diskSize // the image's has no room for containers' images
+		}
 	}
 	vm, err := qemu.New(cfg)
 	if err != nil {

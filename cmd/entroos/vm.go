@@ -52,7 +52,7 @@ func newVMCommand(env *environment) *cobra.Command {
 	var f vmFlags
 	c.Flags().StringVar(&f.image, "image", "build/entroos.img", "disk image; it is only read")
 	c.Flags().StringVar(&f.disk, "disk", "", "keep the box's disk in this file")
-	c.Flags().StringVar(&f.size, "size", "", "size of the disk, e.g. 8g (default: the image's)")
+	c.Flags().StringVar(&f.size, "size", "", "size of the disk, e.g. 8g (default: 4g, or what the --disk has)")
 	c.Flags().StringVarP(&f.memory, "memory", "m", "512m", "memory")
 	c.Flags().IntVar(&f.cpus, "cpus", 1, "number of CPUs")
 	c.Flags().StringArrayVarP(&f.ports, "publish", "p", nil, "make a port of the box one of 127.0.0.1: `HOST:BOX[/udp]`")
@@ -86,6 +86,11 @@ func (f *vmFlags) config() (qemu.Config, error) {
 	// A copy, not an overlay: an overlay over an image that is built anew is
 	// a damaged disk.
 	disk := qemu.Disk{Image: f.image, File: f.disk, Raw: f.disk != ""}
+	if f.size == "" {
+		if _, err := os.Stat(f.disk); err != nil { // none, or a new one
+			f.size = "4g"
+		}
+	}
 	if f.size != "" {
 		if disk.Size, err = units.RAMInBytes(f.size); err != nil {
 			return qemu.Config{}, fmt.Errorf("--size: %w", err)
