@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"connectrpc.com/connect"
 
 	entroosv1 "github.com/entroos/entroos/api/entroos/v1"
+	"github.com/entroos/entroos/appliance/blockdev"
 )
 
 var (
@@ -96,4 +98,61 @@ func (a *adminServer) ResetData(ctx context.Context, r *connect.Request[entroosv
 		a.box.Logger.Warn("data reset", "device", device)
 		return makeData(ctx, device)
 	})
+}
+
+// ListDisks implements AdminService.
+func (a *adminServer) ListDisks(context.Context, *connect.Request[entroosv1.ListDisksRequest]) (*connect.Response[entroosv1.ListDisksResponse], error) {
+	disks, err := blockdev.Host.Disks()
+	if err != nil {
+		return nil, apiError(err)
+	}
+	answer := new(entroosv1.ListDisksResponse)
+	for _, d := range disks {
+		answer.Disks = append(answer.Disks, &entroosv1.Disk{
+			Device: d.Path, SizeBytes: uint64(d.Bytes), Model: d.Model, Removable: d.Removable,
+			Boot: a.box.Storage.Disk != nil && a.box.Storage.Disk.Device == d.Path, Content: diskContent(d),
+		})
+	}
+	return connect.NewResponse(answer), nil
+}
+
+// Install implements AdminService.
+func (a *adminServer) Install(ctx context.Context, r *connect.Request[entroosv1.InstallRequest], stream *connect.ServerStream[entroosv1.InstallResponse]) error {
+	return a.withDisks(func() error {
+		var told time.Time
+		var sendErr error
+		// A client that leaves ends the installation: ctx ends.
+		progress := func(step string, done, total int64) {
+			if now := time.Now(); done == 0 || done == total || now.Sub(told) > progressInterval {
+				told = now
+				sendErr = errors.Join(sendErr, stream.Send(&entroosv1.InstallResponse{Step: step, DoneBytes: uint64(done), TotalBytes: uint64(total)}))
+			}
+		}
+		done, err := a.box.Install(ctx, r.Msg.GetDevice(), r.Msg.GetForce(), progress)
+		if err != nil {
+			return installError(err)
+		}
+		last := &entroosv1.InstallResponse{Step: "the firmware starts it first (" + done.BootEntry + ")"}
+		if done.Warning != nil {
+			last = &entroosv1.InstallResponse{Step: "done", Warning: done.Warning.Error()}
+		}
+		return errors.Join(sendErr, stream.Send(last))
+	})
+}
+
+// progressInterval is the time between two messages about one step.
+const progressInterval = 200 * time.Millisecond
+
+// installError gives an error of Install the API's code: nearly all that is
+// refused is refused for the state of a disk.
+func installError(err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return connect.NewError(connect.CodeNotFound, err)
+	case errors.Is(err, blockdev.ErrNoDisk):
+		return connect.NewError(connect.CodeInvalidArgument, err)
+	case errors.Is(err, context.Canceled):
+		return connect.NewError(connect.CodeCanceled, err)
+	}
+	return connect.NewError(connect.CodeFailedPrecondition, err)
 }

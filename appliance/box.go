@@ -58,6 +58,7 @@ type Box struct {
 	stop        chan Action
 	version     versionCache
 	disks       sync.Mutex // held while a disk is installed, repaired or made anew
+	twins       twinWatch
 }
 
 // Action is how the box ends.
@@ -92,6 +93,11 @@ func (b *Box) Problems() []string {
 	b.mu.Unlock()
 	if follower != nil {
 		all = append(all, follower.Problems()...)
+	}
+	if b.Storage.Disk != nil && b.Storage.Data != "" {
+		if twin := b.twins.look(b.Storage.Disk, "/sys", "/dev"); twin != "" {
+			all = append(all, twin)
+		}
 	}
 	for _, s := range b.Supervisor.Unhealthy() {
 		if s.State == nko.StateFailing {

@@ -112,6 +112,37 @@ func TestTwinsAreSeen(t *testing.T) {
 	}
 }
 
+// TestTwinThatComesLater plugs in a copy of the box's disk while it runs.
+func TestTwinThatComesLater(t *testing.T) {
+	m := newMachine(t)
+	m.disk("vda", "", ownESP)
+	m.disk("vdb", "", otherESP)
+	own, err := m.scan.disk("vda")
+	if err != nil || own == nil {
+		t.Fatalf("%v, %v", own, err)
+	}
+	own.BootPartition = ownESP
+	var watch twinWatch
+	if problem := watch.look(own, m.scan.sys, m.scan.dev); problem != "" {
+		t.Fatalf("alone: %q", problem)
+	}
+	m.disk("sda", "", strings.ToUpper(ownESP))
+	if problem := watch.look(own, m.scan.sys, m.scan.dev); !strings.Contains(problem, "sda is a copy") || strings.Contains(problem, "vdb") {
+		t.Fatalf("with a copy: %q", problem)
+	}
+	if problem := watch.look(own, m.scan.sys, m.scan.dev); !strings.Contains(problem, "sda is a copy") {
+		t.Fatalf("at the second look: %q", problem)
+	}
+	for _, gone := range []string{"sda", "sda1", "sda2", "sda4"} {
+		if err := os.RemoveAll(filepath.Join(m.scan.sys, "class/block", gone)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if problem := watch.look(own, m.scan.sys, m.scan.dev); problem != "" {
+		t.Fatalf("unplugged: %q", problem)
+	}
+}
+
 func TestDiskWithoutTable(t *testing.T) {
 	m := newMachine(t)
 	m.write(filepath.Join(m.scan.dev, "vda"), strings.Repeat("\x00", 1<<20))

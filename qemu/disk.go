@@ -40,6 +40,9 @@ type Disk struct {
 	Interface Interface
 	// Serial is the serial number that the disk reports.
 	Serial string
+	// Unordered leaves the disk's place in the boot order to the firmware's own
+	// boot entries; otherwise it is that in Config.Disks.
+	Unordered bool
 }
 
 // prepare makes the disk's file, by default at path.
@@ -156,6 +159,9 @@ func (d *Disk) args(i int) []string {
 	if serial == "" {
 		serial = id // nvme insists on one
 	}
-	device += fmt.Sprintf(",drive=%s,bootindex=%d,serial=%s", id, i, escape(serial))
+	device += fmt.Sprintf(",drive=%s,serial=%s", id, escape(serial))
+	if !d.Unordered {
+		device += fmt.Sprintf(",bootindex=%d", i)
+	}
 	return []string{"-drive", drive, "-device", device}
 }

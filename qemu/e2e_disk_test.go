@@ -170,3 +170,164 @@ func checkDisk(t *testing.T, file string) {
 		t.Errorf("e2fsck -fn: %v\n%s", err, out)
 	}
 }
+
+// TestInstallFromStick boots from a USB stick, installs to the NVMe disk, and
+// reboots with the stick still in: the firmware starts the NVMe disk.
+func TestInstallFromStick(t *testing.T) {
+	t.Parallel()
+	nvme := filepath.Join(t.TempDir(), "nvme")
+	b := boot(t, func(c *qemu.Config) {
+		c.Disks[0].Interface, c.Disks[0].Unordered = qemu.USB, true
+		c.Disks = append(c.Disks, qemu.Disk{File: nvme, Raw: true, Size: 2 << 30, Interface: qemu.NVMe, Unordered: true})
+	})
+	b.checkReady("/dev/sda4")
+	stick := b.status()
+	if list := b.run("install"); !strings.Contains(list, "/dev/nvme0n1") || !strings.Contains(list, "the box runs from it") {
+		t.Errorf("install lists %s", list)
+	}
+	for _, c := range []struct{ disk, want string }{
+		{"/dev/sda", "the disk that the box runs from"}, {"/dev/sda1", "a partition"}, {"/dev/nothing", "no such file"}, {"/dev/null", "no disk"},
+	} {
+		if _, stderr, exit := b.try("install", c.disk, "--yes"); exit == 0 || !strings.Contains(stderr, c.want) {
+			t.Errorf("install %s: exit %d, %s; want %q", c.disk, exit, stderr, c.want)
+		}
+	}
+	out := b.run("install", "nvme0n1", "--yes")
+	if !strings.Contains(out, "read back and verified; the firmware starts it first (Boot0") {
+		t.Errorf("install says %s", out)
+	}
+	b.run("reboot")
+	b.expectReady()
+	b.checkReady("/dev/nvme0n1p4")
+	s := b.status()
+	if s.BootDisk != "/dev/nvme0n1" || s.ChainID == stick.ChainID || s.ChainID == "" {
+		t.Errorf("booted from %s as chain %s; the stick is chain %s", s.BootDisk, s.ChainID, stick.ChainID)
+	}
+	if size := b.diskStatus().DataTotal; size < 1500<<20 {
+		t.Errorf("the data file system has %d bytes of a disk of 2 GiB", size)
+	}
+	if _, stderr, exit := b.try("install", "/dev/sda", "--yes"); exit == 0 || !strings.Contains(stderr, "is not empty (EntroOS)") {
+		t.Errorf("install on the stick: exit %d, %s", exit, stderr)
+	}
+	b.powerOff()
+	checkDisk(t, nvme)
+}
+
+// TestDamagedData boots with a damaged data partition, and follows what the box
+// says to do: the superblock is lost, and behind it the records are garbage;
+// then nothing is left at all.
+func TestDamagedData(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "disk")
+	b := newBox(t, func(c *qemu.Config) { c.Disks[0].File, c.Disks[0].Raw, c.Disks[0].Size = file, true, 1<<30 })
+	disk, err := os.OpenFile(file, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer disk.Close()
+	table := readTable(t, disk)
+	data := table.Offset(table.Partition(4))
+	garbage := filepath.Join(t.TempDir(), "garbage")
+	if err := os.WriteFile(garbage, []byte(strings.Repeat("no records ", 50000)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	at := fmt.Sprintf("%s?offset=%d", file, data)
+	for _, command := range []string{"write " + garbage + " entroos.db", "mkdir volumes", "write " + garbage + " volumes/kept"} {
+		if out, err := exec.Command("/sbin/debugfs", "-w", "-R", command, at).CombinedOutput(); err != nil {
+			t.Fatalf("debugfs %s: %v\n%s", command, err, out)
+		}
+	}
+	erase := func(bytes int) {
+		if _, err := disk.WriteAt(make([]byte, bytes), data); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	erase(4096) // the superblock
+	b.powerOnDegraded("data repair")
+	if _, stderr, exit := b.try("data", "reset", "--keep-volumes", "--yes"); exit == 0 || !strings.Contains(stderr, "data repair") {
+		t.Errorf("volumes of a lost file system are kept: exit %d, %s", exit, stderr)
+	}
+	if _, stderr, exit := b.try("data", "reset"); exit == 0 || !strings.Contains(stderr, "--yes") {
+		t.Errorf("data reset without a question: exit %d, %s", exit, stderr)
+	}
+	if out := b.run("data", "repair", "--yes"); !strings.Contains(out, "Pass 5") || !strings.Contains(out, "reboot") {
+		t.Errorf("data repair says %s", out)
+	}
+
+	b.run("reboot")
+	b.expectDegraded("data reset --keep-volumes")
+	if _, stderr, exit := b.try("data", "repair", "--yes"); exit == 0 || !strings.Contains(stderr, "--keep-volumes") {
+		t.Errorf("repair of records: exit %d, %s", exit, stderr)
+	}
+	b.run("data", "reset", "--keep-volumes", "--yes")
+
+	b.run("reboot")
+	b.expectReady()
+	b.checkReady("/dev/vda4")
+	for _, verb := range []string{"repair", "reset"} {
+		if _, stderr, exit := b.try("data", verb, "--yes"); exit == 0 || !strings.Contains(stderr, "mounted and well") {
+			t.Errorf("data %s on a box that is well: exit %d, %s", verb, exit, stderr)
+		}
+	}
+	chain := b.status().ChainID
+	b.powerOff()
+	out, err := exec.Command("/sbin/debugfs", "-R", "ls -p volumes", at).CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "/kept/") {
+		t.Errorf("the volumes are gone (%v): %s", err, out)
+	}
+
+	erase(600 << 20) // nothing is left for e2fsck
+	b.powerOnDegraded("data reset")
+	if _, stderr, exit := b.try("data", "repair", "--yes"); exit == 0 || !strings.Contains(stderr, "data reset") {
+		t.Errorf("repair of nothing: exit %d, %s", exit, stderr)
+	}
+	b.run("data", "reset", "--yes")
+	b.run("reboot")
+	b.expectReady()
+	b.checkReady("/dev/vda4")
+	if now := b.status().ChainID; now == chain || now == "" {
+		t.Errorf("the chain of new data is %q, it was %q", now, chain)
+	}
+	if size := b.diskStatus().DataTotal; size < 600<<20 {
+		t.Errorf("new data has %d bytes on a disk of 1 GiB", size)
+	}
+	b.powerOff()
+	checkDisk(t, file)
+}
+
+// expectReady waits until the box says, again, that it is ready.
+func (b *box) expectReady() {
+	b.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), bootDeadline)
+	defer cancel()
+	if _, err := b.vm.Expect(ctx, readyLine); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// powerOnDegraded starts the machine and waits until it says that it is not
+// well, and that this command is the way out.
+func (b *box) powerOnDegraded(wayOut string) {
+	b.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), bootDeadline)
+	defer cancel()
+	if err := b.vm.Start(ctx); err != nil {
+		b.Fatal(err)
+	}
+	b.expectDegraded(wayOut)
+}
+
+func (b *box) expectDegraded(wayOut string) {
+	b.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), bootDeadline)
+	defer cancel()
+	if _, err := b.vm.Expect(ctx, regexp.MustCompile("entroos: degraded.*`"+wayOut)); err != nil {
+		b.Fatal(err)
+	}
+	if s := b.status(); s.State != "degraded" || !strings.Contains(strings.Join(s.Problems, "\n"), "`"+wayOut+"`") {
+		b.Errorf("state is %q with problems %q, want degraded and the way out %q", s.State, s.Problems, wayOut)
+	} else {
+		b.Logf("degraded: %s", s.Problems)
+	}
+}

@@ -60,11 +60,19 @@ func (d *Device) Zero(offset, size int64) error {
 }
 
 // Forget implements Target.
-func (d *Device) Forget() error {
-	if !d.block {
-		return unix.Fadvise(int(d.Fd()), 0, 0, unix.FADV_DONTNEED)
+func (d *Device) Forget() error { return Forget(d.File) }
+
+// Forget makes the next reads of a block device, or of a file, come from the
+// medium, not from memory.
+func Forget(f *os.File) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
 	}
-	return ioctl(d.File, "BLKFLSBUF", unix.BLKFLSBUF, nil)
+	if info.Mode()&os.ModeDevice == 0 {
+		return unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
+	}
+	return ioctl(f, "BLKFLSBUF", unix.BLKFLSBUF, nil)
 }
 
 // Reread has the kernel read the partition table anew; a device for which it

@@ -270,6 +270,13 @@ func guidFrom(b []byte) (g uuid.UUID) {
 	return g
 }
 
+// EncodeGUID writes a GUID as UEFI does: its first three fields little-endian.
+func EncodeGUID(g uuid.UUID) []byte {
+	b := make([]byte, len(g))
+	putGUID(b, g)
+	return b
+}
+
 func putGUID(b []byte, g uuid.UUID) {
 	slices.Reverse(g[0:4])
 	slices.Reverse(g[4:6])

@@ -49,8 +49,8 @@ func newRoot(env *environment) *cobra.Command {
 		{groupImages, "Images:", []*cobra.Command{newImagesCommand(env), newImportCommand(env), newRmiCommand(env)}},
 		{groupLedger, "Receipts:", []*cobra.Command{newLedgerCommand(env)}},
 		{groupBox, "The box:", []*cobra.Command{
-			newStatusCommand(env), newTopCommand(env), newServicesCommand(env), newConfigCommand(env), newDataCommand(env),
-			newRebootCommand(env), newPowerOffCommand(env), newVersionCommand(env),
+			newStatusCommand(env), newTopCommand(env), newServicesCommand(env), newConfigCommand(env), newDisksCommand(env),
+			newInstallCommand(env), newDataCommand(env), newRebootCommand(env), newPowerOffCommand(env), newVersionCommand(env),
 		}},
 		{groupHost, "Building and running EntroOS:", hostCommands(env)},
 	} {
