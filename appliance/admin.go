@@ -161,6 +161,7 @@ func (a *adminServer) ImportImage(ctx context.Context, stream *connect.ClientStr
 		}
 		return nil, apiError(err)
 	}
+	a.box.ImageImported()
 	return connect.NewResponse(&entroosv1.ImportImageResponse{Images: images}), nil
 }
 

@@ -86,7 +86,7 @@ func pending(before, after *config.Config) []string {
 	if !slices.Equal(before.Images, after.Images) {
 		keys = append(keys, "images")
 	}
-	if !reflect.DeepEqual(before.Services, after.Services) && slices.ContainsFunc(after.Services, missing) {
+	if !reflect.DeepEqual(before.Services, after.Services) && slices.ContainsFunc(after.Services, func(s config.Service) bool { return missing(programsPath, s) }) {
 		keys = append(keys, "services")
 	}
 	return keys

@@ -49,6 +49,7 @@ type Box struct {
 	previous PreviousBoot
 	own      *ownSettings
 	follower *follower // nil until it is started
+	declared *declared // same
 	problems []string  // that stay until the next boot
 	// recordsLost: the records on the data partition cannot be used.
 	recordsLost bool
@@ -86,14 +87,15 @@ func (b *Box) Problem(err error) {
 	b.problems = append(b.problems, err.Error())
 }
 
-// Problems says all that is wrong with the box now, each with a way out.
-func (b *Box) Problems() []string {
+// Problems says all that is wrong now, each with a way out: with the box, and
+// with what its settings ask for.
+func (b *Box) Problems() []string { return append(b.faults(), b.complaints()...) }
+
+// faults says what is wrong with the box itself: it is degraded.
+func (b *Box) faults() []string {
 	b.mu.Lock()
-	all, follower := slices.Clone(b.problems), b.follower
+	all := slices.Clone(b.problems)
 	b.mu.Unlock()
-	if follower != nil {
-		all = append(all, follower.Problems()...)
-	}
 	if b.Storage.Disk != nil && b.Storage.Data != "" {
 		if twin := b.twins.look(b.Storage.Disk, "/sys", "/dev"); twin != "" {
 			all = append(all, twin)
@@ -103,9 +105,6 @@ func (b *Box) Problems() []string {
 		if s.State == nko.StateFailing {
 			all = append(all, fmt.Sprintf("service %s is failing (%s); see `services logs %s`", s.Name, s.LastExit, s.Name))
 		}
-	}
-	if p := b.Settings.Problem(); p != "" {
-		all = append(all, p)
 	}
 	if b.Store != nil {
 		if err := b.Store.Damage(); err != nil {
@@ -129,7 +128,7 @@ func (b *Box) State() string {
 	default:
 		return "starting"
 	}
-	if len(b.Problems()) > 0 {
+	if len(b.faults()) > 0 {
 		return "degraded"
 	}
 	return "ready"
@@ -227,7 +226,16 @@ func (b *Box) Judged() <-chan struct{} { return b.judged }
 // when the box has become ready, and what is wrong when it is not.
 func (b *Box) Judge(ctx context.Context) error {
 	var last string
+	var told []string
 	for {
+		if now := b.complaints(); !slices.Equal(now, told) {
+			for _, c := range now {
+				if !slices.Contains(told, c) {
+					Announce("entroos: %s", c)
+				}
+			}
+			told = now
+		}
 		if text := b.verdict(); text != "" && text != last {
 			Announce("entroos: %s", text)
 			b.Logger.Info("verdict", "health", text)
@@ -263,7 +271,7 @@ func (b *Box) verdict() string {
 			return ""
 		}
 	}
-	if problems := b.Problems(); len(problems) > 0 {
+	if problems := b.faults(); len(problems) > 0 {
 		return "degraded: " + strings.Join(problems, "; ")
 	}
 	b.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"sync"
@@ -19,6 +20,8 @@ const ntpService = "ntp"
 // follower makes services what the settings say, while the box runs.
 type follower struct {
 	box      *Box
+	programs string                    // the folder of the services' programs
+	home     string                    // and that of their homes
 	servers  []string                  // of time
 	services map[string]config.Service // that run, by name
 
@@ -29,7 +32,7 @@ type follower struct {
 // StartFollowing starts the services of which the settings say what they are,
 // and starts them anew when the settings change.
 func (b *Box) StartFollowing() error {
-	f := &follower{box: b, servers: b.Config().Time.Servers, services: make(map[string]config.Service)}
+	f := &follower{box: b, programs: programsPath, home: homePath, servers: b.Config().Time.Servers, services: make(map[string]config.Service)}
 	err := b.startTime(f.servers)
 	// They are among the services before anyone asks whether all are up.
 	f.follow(b.Config())
@@ -82,11 +85,11 @@ func (f *follower) follow(c *config.Config) {
 		if _, runs := f.services[s.Name]; runs {
 			continue
 		}
-		if missing(s) {
+		if missing(f.programs, s) {
 			note(fmt.Errorf("service %s: its program is not in this image; build one with `image build --config`, or take the service away with `config set services`", s.Name))
 			continue
 		}
-		if err := f.box.startProgram(s); err != nil {
+		if err := f.start(s); err != nil {
 			note(err)
 			continue
 		}
@@ -113,28 +116,28 @@ func (f *follower) followTime(servers []string) error {
 	return nil
 }
 
-// programPath is where the image's build puts a service's program.
-func programPath(s config.Service) string { return "/user/" + s.Name }
+// programsPath is where the image's build puts the services' programs.
+const programsPath = "/user"
 
 // missing says that a service's program is not in this image.
-func missing(s config.Service) bool {
-	info, err := os.Stat(programPath(s))
+func missing(programs string, s config.Service) bool {
+	info, err := os.Stat(filepath.Join(programs, s.Name))
 	return err != nil || info.IsDir()
 }
 
-// startProgram runs a service as gokrazy would: it has ended for good when it
-// ends with success.
-func (b *Box) startProgram(s config.Service) error {
+// start runs a service as gokrazy would: it has ended for good when it ends
+// with success.
+func (f *follower) start(s config.Service) error {
 	spec := nko.ServiceSpec{
 		Name: s.Name,
 		Process: &nko.ProcessSpec{
-			Path: programPath(s), Args: s.Args, Env: s.Env, Home: homePath, StopOnSuccess: true,
+			Path: filepath.Join(f.programs, s.Name), Args: s.Args, Env: s.Env, Home: f.home, StopOnSuccess: true,
 		},
 	}
 	if s.WaitForClock {
-		spec.Await = b.clockSet
+		spec.Await = f.box.clockSet
 	}
-	_, err := b.Supervisor.Add(spec)
+	_, err := f.box.Supervisor.Add(spec)
 	return err
 }
 

@@ -117,6 +117,25 @@ func (s *Settings) Problem() string {
 	return fmt.Sprintf("the box's own settings are not followed, and the built-in ones are: %s; `config show` tells more, `config set` mends it", brief(err))
 }
 
+// complaints says what of the settings could not be followed. The box is as
+// healthy as it was: an update is not to blame for it, and going back no help.
+func (b *Box) complaints() []string {
+	b.mu.Lock()
+	follower, declared := b.follower, b.declared
+	b.mu.Unlock()
+	var all []string
+	if p := b.Settings.Problem(); p != "" {
+		all = append(all, p)
+	}
+	if follower != nil {
+		all = append(all, follower.Problems()...)
+	}
+	if declared != nil {
+		all = append(all, declared.Problems()...)
+	}
+	return all
+}
+
 // brief is an error without the excerpt of the file, and of many the first.
 func brief(err error) string {
 	var first *config.Error

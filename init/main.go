@@ -131,7 +131,7 @@ func start(box *appliance.Box, tree nko.CgroupTree, dog *appliance.Watchdog) {
 	_, err = box.Supervisor.Add(nko.ServiceSpec{Name: "health", Run: box.Judge})
 	box.Problem(err)
 	if box.Workloads != nil {
-		nko.Go("resume containers", func() { box.Workloads.Resume(ctx) })
+		box.Problem(box.StartWorkloads())
 	}
 }
 

@@ -346,3 +346,69 @@ func TestLogRingFollows(t *testing.T) {
 		}
 	}
 }
+
+func TestRemovedServiceIsGone(t *testing.T) {
+	sup := startSupervisor(t)
+	s, err := sup.Add(ServiceSpec{Name: "sleeper", Process: sh("exec sleep 1000")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it runs", inState(s, StateRunning))
+	pid := s.Status().PID
+	if err := sup.Remove("sleeper"); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Kill(pid, 0); err != unix.ESRCH {
+		t.Errorf("its process: %v", err)
+	}
+	if sup.Service("sleeper") != nil {
+		t.Error("it is still listed")
+	}
+	if err := sup.Remove("sleeper"); err == nil {
+		t.Error("what is gone can be removed")
+	}
+	again, err := sup.Add(ServiceSpec{Name: "sleeper", Process: sh("exec sleep 1000")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "another of its name runs", inState(again, StateRunning))
+}
+
+func TestServiceAwaits(t *testing.T) {
+	sup := startSupervisor(t)
+	var asked atomic.Int32
+	come := make(chan struct{})
+	s, err := sup.Add(ServiceSpec{Name: "patient", Process: sh("exec sleep 1000"), Await: func(ctx context.Context) error {
+		asked.Add(1)
+		select {
+		case <-come:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it waits", inState(s, StateWaiting))
+	if s.Status().PID != 0 {
+		t.Error("it runs while it waits")
+	}
+	close(come)
+	eventually(t, "it runs", inState(s, StateRunning))
+	if err := s.Signal(unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it is back", func() bool { st := s.Status(); return st.State == StateRunning && st.Restarts == 1 })
+	if n := asked.Load(); n != 1 {
+		t.Errorf("it waited %d times", n)
+	}
+	waiting, err := sup.Add(ServiceSpec{Name: "forever", Process: sh("exit 0"), Await: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it waits", inState(waiting, StateWaiting))
+	if err := sup.Remove("forever"); err != nil {
+		t.Error(err)
+	}
+}

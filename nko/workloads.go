@@ -170,7 +170,7 @@ func (w *Workloads) create(spec *entroosv1.WorkloadSpec) (*task, error) {
 	c := &entroosv1.Container{
 		Id:              hex.EncodeToString(id[:]),
 		Spec:            proto.CloneOf(spec),
-		ImageDigest:     fmt.Sprintf("sha256:%x", workload.ImageDigest),
+		ImageDigest:     imageDigest(workload),
 		State:           entroosv1.ContainerState_CONTAINER_STATE_CREATED,
 		CreatedUnixNano: time.Now().UnixNano(),
 	}
@@ -397,3 +397,6 @@ func (w *Workloads) Close(ctx context.Context) error {
 		return fmt.Errorf("containers still running: %w", ctx.Err())
 	}
 }
+
+// imageDigest is that of a workload's image, as the API has it.
+func imageDigest(w *runtime.Workload) string { return fmt.Sprintf("sha256:%x", w.ImageDigest) }

@@ -30,15 +30,20 @@ type fakeEngine struct {
 	removed   []string
 	onCreate  func(id string)
 	panics    bool // at a container's start
+	digest    [32]byte
 }
 
-func newFakeEngine() *fakeEngine { return &fakeEngine{created: make(chan *fakeContainer, 100)} }
+func newFakeEngine() *fakeEngine {
+	return &fakeEngine{created: make(chan *fakeContainer, 100), digest: [32]byte{1, 2, 3}}
+}
 
 func (f *fakeEngine) Resolve(spec *entroosv1.WorkloadSpec) (*runtime.Workload, error) {
 	if spec.GetImage() == "" {
 		return nil, runtime.ErrInvalid
 	}
-	return &runtime.Workload{Args: spec.GetArgs(), ImageDigest: [32]byte{1, 2, 3}, StopSignal: 15, StopTimeoutSeconds: 10}, nil
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return &runtime.Workload{Args: spec.GetArgs(), ImageDigest: f.digest, StopSignal: 15, StopTimeoutSeconds: 10}, nil
 }
 
 func (f *fakeEngine) Create(_ context.Context, id string, _ *runtime.Workload, _ runtime.IO) (Container, error) {

@@ -171,8 +171,11 @@ type WorkloadSpec struct {
 	// Stop signal and grace period before SIGKILL; image's or SIGTERM, 10 s.
 	StopSignal         string `protobuf:"bytes,21,opt,name=stop_signal,json=stopSignal,proto3" json:"stop_signal,omitempty"`
 	StopTimeoutSeconds uint32 `protobuf:"varint,22,opt,name=stop_timeout_seconds,json=stopTimeoutSeconds,proto3" json:"stop_timeout_seconds,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// Declared is set by the box for the workloads of its appliance.yaml: it
+	// makes, replaces and removes their containers as that file says.
+	Declared      bool `protobuf:"varint,23,opt,name=declared,proto3" json:"declared,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *WorkloadSpec) Reset() {
@@ -357,6 +360,13 @@ func (x *WorkloadSpec) GetStopTimeoutSeconds() uint32 {
 		return x.StopTimeoutSeconds
 	}
 	return 0
+}
+
+func (x *WorkloadSpec) GetDeclared() bool {
+	if x != nil {
+		return x.Declared
+	}
+	return false
 }
 
 // PortMapping publishes a container's port on the box.
@@ -874,7 +884,7 @@ var File_entroos_v1_workload_proto protoreflect.FileDescriptor
 const file_entroos_v1_workload_proto_rawDesc = "" +
 	"\n" +
 	"\x19entroos/v1/workload.proto\x12\n" +
-	"entroos.v1\"\xa6\x05\n" +
+	"entroos.v1\"\xc2\x05\n" +
 	"\fWorkloadSpec\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05image\x18\x02 \x01(\tR\x05image\x12\x12\n" +
@@ -901,7 +911,8 @@ const file_entroos_v1_workload_proto_rawDesc = "" +
 	"\bcap_drop\x18\x14 \x03(\tR\acapDrop\x12\x1f\n" +
 	"\vstop_signal\x18\x15 \x01(\tR\n" +
 	"stopSignal\x120\n" +
-	"\x14stop_timeout_seconds\x18\x16 \x01(\rR\x12stopTimeoutSeconds\"\x86\x01\n" +
+	"\x14stop_timeout_seconds\x18\x16 \x01(\rR\x12stopTimeoutSeconds\x12\x1a\n" +
+	"\bdeclared\x18\x17 \x01(\bR\bdeclared\"\x86\x01\n" +
 	"\vPortMapping\x12\x17\n" +
 	"\ahost_ip\x18\x01 \x01(\tR\x06hostIp\x12\x1b\n" +
 	"\thost_port\x18\x02 \x01(\rR\bhostPort\x12%\n" +
