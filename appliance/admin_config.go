@@ -50,7 +50,7 @@ func (a *adminServer) SetConfig(_ context.Context, r *connect.Request[entroosv1.
 	}
 	holds, err := a.box.Settings.Check(own)
 	if err != nil {
-		return nil, connect.NewError(connect.CodeInvalidArgument, err)
+		return nil, connect.NewError(connect.CodeInvalidArgument, a.wayOut(r.Msg, err))
 	}
 	effective, err := holds.Marshal()
 	if err != nil {
@@ -74,9 +74,19 @@ func (a *adminServer) edited(r *entroosv1.SetConfigRequest) ([]byte, error) {
 	}
 	_, own, problem := a.box.Settings.Texts()
 	if problem != nil && own == nil { // it could not be read at all
-		return nil, problem
+		return nil, a.wayOut(r, problem)
 	}
-	return config.Set(config.OwnName, own, r.GetKey(), r.GetValue())
+	edited, err := config.Set(config.OwnName, own, r.GetKey(), r.GetValue())
+	return edited, a.wayOut(r, err)
+}
+
+// wayOut adds to an error with one key of a file that was broken before.
+func (a *adminServer) wayOut(r *entroosv1.SetConfigRequest, err error) error {
+	if err == nil || r.GetKey() == "" || a.box.Settings.Problem() == "" {
+		return err
+	}
+	return fmt.Errorf("%w\nthe box's own settings are broken; `config unset KEY` takes a key away, `config set --file FILE` replaces them all, "+
+		"and `config reset` takes them away", err)
 }
 
 // pending names the keys whose new values take effect only with an image that

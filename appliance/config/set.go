@@ -20,8 +20,10 @@ func Set(name string, text []byte, key, value string) ([]byte, error) {
 		return nil, err
 	}
 	keys := strings.Split(key, ".")
-	if err := checkKeys(keys); err != nil {
-		return nil, err
+	if value != "" { // what cannot be there may be taken away
+		if err := checkKeys(keys); err != nil {
+			return nil, err
+		}
 	}
 	if _, comments := file.body.(*ast.CommentGroupNode); comments {
 		file.body = nil
