@@ -57,11 +57,14 @@ func MountStorage(ctx context.Context, reaper *nko.Reaper, settings func()) (Sto
 	const vfat = "utf8,umask=0077"
 	for _, m := range []mountPoint{
 		{path: ESPPath, fstype: "vfat", data: vfat, flags: unix.MS_RDONLY | unix.MS_DIRSYNC | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC},
-		{path: SettingsPath, fstype: "vfat", data: vfat, flags: unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC},
+		{path: SettingsPath, fstype: "vfat", data: vfat, flags: unix.MS_RDONLY | unix.MS_DIRSYNC | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC},
 	} {
 		number := PartitionESP
 		if m.path == SettingsPath {
 			number = PartitionSettings
+		}
+		if err := mendFAT(s.Disk.Partitions[number]); err != nil {
+			problems = append(problems, err.Error())
 		}
 		if _, err := mount.Mount(s.Disk.Partitions[number], m.path, m.fstype, m.data, m.flags); err != nil {
 			problems = append(problems, fmt.Sprintf("%s; the box runs without it", err))
