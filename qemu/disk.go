@@ -33,6 +33,8 @@ type Disk struct {
 	// Raw makes File the disk's plain bytes, sparse, for tests that look at
 	// them from outside. An Image is then copied.
 	Raw bool
+	// Volatile, when set, is the disk in place of Image and File.
+	Volatile *VolatileDisk
 	// Size in bytes; 0 is the Image's, or what a Raw File has already. A larger
 	// Size is the image flashed to a larger disk.
 	Size int64
@@ -53,6 +55,12 @@ func (d *Disk) prepare(path string) error {
 	case Virtio, USB, SATA, NVMe:
 	default:
 		return fmt.Errorf("qemu: disk interface %q is none of virtio, usb, sata, nvme", d.Interface)
+	}
+	if d.Volatile != nil {
+		if d.Image != "" || d.File != "" || d.Raw || d.Size != 0 {
+			return errors.New("qemu: a volatile disk has neither image nor file nor size of its own")
+		}
+		return nil
 	}
 	if d.Image == "" && d.Size <= 0 {
 		return errors.New("qemu: a disk without an image needs a size")
@@ -148,7 +156,11 @@ func (d *Disk) args(i int) []string {
 	if d.Raw {
 		format = "raw"
 	}
-	drive := fmt.Sprintf("if=none,id=%s,format=%s,cache=writeback,discard=unmap,file=%s", id, format, escape(d.File))
+	file := d.File
+	if d.Volatile != nil {
+		file, format = d.Volatile.Address(), "raw"
+	}
+	drive := fmt.Sprintf("if=none,id=%s,format=%s,cache=writeback,discard=unmap,file=%s", id, format, escape(file))
 	device := map[Interface]string{
 		Virtio: "virtio-blk-pci",
 		USB:    "usb-storage,bus=xhci.0,removable=on",

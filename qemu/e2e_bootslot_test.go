@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"debug/pe"
+	"encoding/binary"
 	"fmt"
 	"os"
 	"os/exec"
@@ -68,6 +69,32 @@ func (u *uki) change(section, from, to string) {
 		u.Fatalf("%s of the UKI: %q cannot become %q", section, from, to)
 	}
 	copy(s[i:], to+strings.Repeat(" ", len(from)-len(to)))
+}
+
+// cutRoot leaves of the root file system, which is the UKI's last part, a few
+// kilobytes: stage0 cannot mount it, and exits.
+func (u *uki) cutRoot() {
+	u.Helper()
+	root := bytes.Index(u.section(".initrd"), []byte("hsqs"))
+	if root < 0 {
+		u.Fatal("no squashfs in the UKI's initramfs")
+	}
+	f, err := pe.NewFile(bytes.NewReader(u.data))
+	if err != nil {
+		u.Fatal(err)
+	}
+	// The table of sections is behind signature, file header and optional
+	// header; a section's sizes, in memory and in the file, are at 8 and 16.
+	last := len(f.Sections) - 1
+	if f.Sections[last].Name != ".initrd" {
+		u.Fatalf("the UKI's last section is %s", f.Sections[last].Name)
+	}
+	size := uint32(root+4096) &^ 511
+	le := binary.LittleEndian
+	header := u.data[int(le.Uint32(u.data[0x3c:]))+4+20+int(f.SizeOfOptionalHeader)+40*last:]
+	le.PutUint32(header[8:], size)
+	le.PutUint32(header[16:], size)
+	u.data = u.data[:f.Sections[last].Offset+size]
 }
 
 // newer makes the UKI the next version; it gives that.
@@ -185,16 +212,18 @@ func TestBadUpdateIsLeft(t *testing.T) {
 	u := readUKI(t)
 	version := u.newer()
 	// stage0 finds no root file system, and exits.
-	initrd := u.section(".initrd")
-	root := bytes.Index(initrd, []byte("hsqs"))
-	if root < 0 {
-		t.Fatal("no squashfs in the UKI's initramfs")
-	}
-	clear(initrd[root : root+96])
+	u.cutRoot()
 	u.change(".cmdline", "panic=10", "panic=1")
 	disk := diskWithUpdate(t, u, "entroos_"+version+"+3.efi")
 	b := newBox(t, func(c *qemu.Config) { c.Disks = []qemu.Disk{disk} })
-	b.powerOn()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*bootDeadline)
+	defer cancel()
+	if err := b.vm.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.vm.Expect(ctx, readyLine); err != nil {
+		t.Fatal(err)
+	}
 	if n := strings.Count(string(b.vm.Transcript()), "Attempted to kill init"); n != 3 {
 		t.Errorf("init died %d times, want 3", n)
 	}

@@ -198,6 +198,7 @@ type receipt struct {
 	OOMKilled bool   `json:"oom_killed"`
 	Stdout    string `json:"stdout_digest"`
 	Height    int64  `json:"height"`
+	Index     uint64 `json:"index"`
 }
 
 // receipts are the committed ones, newest first, once at least n are.
