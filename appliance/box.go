@@ -237,7 +237,7 @@ func (b *Box) Judge(ctx context.Context) error {
 			told = now
 		}
 		if text := b.verdict(); text != "" && text != last {
-			Announce("entroos: %s", text)
+			b.Announce("entroos: %s", text)
 			b.Logger.Info("verdict", "health", text)
 			last = text
 			b.mu.Lock()

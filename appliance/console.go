@@ -24,6 +24,9 @@ const virtioConsole = "org.entroos.console.0"
 // consoleProgram is the admin console.
 const consoleProgram = "/bin/entroos"
 
+// ttyConsole begins the names of the consoles' services.
+const ttyConsole = "console-"
+
 // consolePatience is how long the consoles wait for the box's first verdict on
 // its health, so that it stands above their first prompt.
 const consolePatience = 10 * time.Second
@@ -40,9 +43,9 @@ func (b *Box) StartConsoles() error {
 			continue
 		}
 		_, err := supervisor.Add(nko.ServiceSpec{
-			Name: "console-" + c.tty,
+			Name: ttyConsole + c.tty,
 			Process: &nko.ProcessSpec{
-				Path: consoleProgram, Args: []string{"console"}, Env: []string{"TERM=" + c.term},
+				Path: consoleProgram, Args: []string{"console", "--login"}, Env: []string{"TERM=" + c.term},
 				Home: homePath,
 				Terminal: func(ctx context.Context) (*nko.Terminal, error) {
 					if err := b.awaitVerdict(ctx, patience); err != nil {
@@ -60,7 +63,7 @@ func (b *Box) StartConsoles() error {
 	failed = append(failed, err)
 	if port != "" {
 		_, err := supervisor.Add(nko.ServiceSpec{
-			Name: "console-virtio",
+			Name: ttyConsole + "virtio",
 			Process: &nko.ProcessSpec{
 				Path: consoleProgram, Args: []string{"console", "--json-lines"},
 				Home: homePath,
@@ -158,9 +161,21 @@ func openVirtioPort(ctx context.Context, device string) (*nko.Terminal, error) {
 	}
 }
 
+// Announce writes a line to every active console, in place of the prompt that
+// may stand there, and has the consoles write it again below.
+func (b *Box) Announce(format string, args ...any) {
+	Announce(format, args...)
+	for _, s := range b.Supervisor.Services() {
+		if strings.HasPrefix(s.String(), ttyConsole) {
+			// One without a process has nothing to write.
+			_ = s.Signal(unix.SIGWINCH)
+		}
+	}
+}
+
 // Announce writes a line to every active console.
 func Announce(format string, args ...any) {
-	line := fmt.Sprintf(format, args...) + "\r\n"
+	line := "\r\x1b[K" + fmt.Sprintf(format, args...) + "\r\n"
 	for _, device := range activeConsoles() {
 		f, err := os.OpenFile(device, os.O_WRONLY|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
 		if err != nil {

@@ -22,7 +22,7 @@ const (
 // kernel refuses.
 func (b *Box) Shutdown(a Action, dog *Watchdog) error {
 	verb := map[Action]string{Reboot: "rebooting", PowerOff: "powering off"}[a]
-	Announce("entroos: %s", verb)
+	b.Announce("entroos: %s", verb)
 	b.Logger.Info("shutdown", "action", verb)
 	if b.Workloads != nil {
 		b.step("containers", stopContainers, dog, b.Workloads.Close)

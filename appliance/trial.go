@@ -108,7 +108,7 @@ func (b *Box) giveUp() bool {
 	if t.running.Left == 0 {
 		next = fallback.Name
 	}
-	Announce("entroos: %s is on trial and has not become healthy in %v: rebooting, to try %s", t.running.Name, trialPatience, next)
+	b.Announce("entroos: %s is on trial and has not become healthy in %v: rebooting, to try %s", t.running.Name, trialPatience, next)
 	b.End(Reboot)
 	return true
 }

@@ -88,6 +88,7 @@ func start(box *appliance.Box, tree nko.CgroupTree, dog *appliance.Watchdog) {
 	} else {
 		box.Problem(tree.Init(memory))
 	}
+	box.Problem(box.StartKernelLog())
 	box.Problem(box.StartConsoles())
 	box.Problem(box.StartPowerButtons())
 	box.Problem(box.StartFaults())

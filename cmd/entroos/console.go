@@ -27,11 +27,15 @@ func newConsoleCommand(env *environment) *cobra.Command {
 		GroupID: groupBox,
 	}
 	lines := c.Flags().Bool("json-lines", false, "serve a program on standard input and output")
+	login := c.Flags().Bool("login", false, "be the console on a terminal of the box itself")
+	if err := c.Flags().MarkHidden("login"); err != nil {
+		panic(err) // it has just been made
+	}
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if *lines {
 			return serveLines(c.Context(), env, os.Stdin, os.Stdout)
 		}
-		return newConsole(env).run(c.Context())
+		return newConsole(env, *login).run(c.Context())
 	}
 	return c
 }
@@ -52,18 +56,20 @@ type console struct {
 	editor *liner.State
 	// cooked is the terminal's mode for commands, raw the one for editing.
 	cooked, raw liner.ModeApplier
-	// box is set on a box: leaving the console then only starts it anew.
-	box bool
+	// box is set on a box's own terminal: leaving the console then only starts it
+	// anew, and it may ask for a password.
+	box      bool
+	failures int // wrong passwords in a row
 	// command is held while a command runs.
 	command sync.Mutex
 }
 
-func newConsole(env *environment) *console {
+func newConsole(env *environment, login bool) *console {
 	own := *env
 	own.console = true
 	output := &lineTracker{w: env.stdout, fresh: true}
 	own.stdout, own.stderr = output, output.beside(env.stderr)
-	return &console{env: &own, output: output, box: os.Getppid() == 1}
+	return &console{env: &own, output: output, box: login}
 }
 
 // run serves the console until its user leaves or its terminal is gone.
@@ -75,7 +81,9 @@ func (c *console) run(ctx context.Context) error {
 	defer c.endOnSignal()()
 	// Between commands an interrupt has nothing to cancel.
 	defer c.env.interrupts.handle(func(os.Signal) {})()
-	c.greet(ctx)
+	if err := c.begin(ctx); err != nil {
+		return err
+	}
 	for {
 		line, err := c.editor.Prompt(prompt)
 		switch {
@@ -88,15 +96,17 @@ func (c *console) run(ctx context.Context) error {
 				return nil
 			}
 			fmt.Fprintln(c.env.stdout)
-			if c.leave(ctx) {
-				return nil
+			if gone, err := c.leave(ctx); gone || err != nil {
+				return err
 			}
 			continue
 		case err != nil:
 			return fmt.Errorf("reading the console: %w", err)
 		}
-		if c.runLine(ctx, line) && c.leave(ctx) {
-			return nil
+		if c.runLine(ctx, line) {
+			if gone, err := c.leave(ctx); gone || err != nil {
+				return err
+			}
 		}
 	}
 }
@@ -152,14 +162,24 @@ func (c *console) endOnSignal() (stop func()) {
 	return func() { signal.Stop(signals); close(stopped) }
 }
 
+// begin begins a session: the password, if there is one, and the banner.
+func (c *console) begin(ctx context.Context) error {
+	if c.box && c.env.terminal != nil {
+		if err := c.login(ctx); err != nil {
+			return err
+		}
+	}
+	c.greet(ctx)
+	return nil
+}
+
 // leave ends the session: on a box the next one begins at once.
-func (c *console) leave(ctx context.Context) (gone bool) {
+func (c *console) leave(ctx context.Context) (gone bool, err error) {
 	if !c.box {
-		return true
+		return true, nil
 	}
 	c.editor.ClearHistory()
-	c.greet(ctx)
-	return false
+	return false, c.begin(ctx)
 }
 
 // runLine runs one line; it returns true when the user wants to leave.

@@ -26,6 +26,11 @@ type terminal struct {
 func openConsole(t *testing.T, columns uint16) *terminal {
 	t.Helper()
 	_, admin := serveFakeBox(t)
+	return openConsoleOn(t, admin, columns)
+}
+
+func openConsoleOn(t *testing.T, admin string, columns uint16, flags ...string) *terminal {
+	t.Helper()
 	console, err := expect.NewConsole(expect.WithDefaultTimeout(20 * time.Second))
 	if err != nil {
 		t.Fatal(err)
@@ -34,7 +39,7 @@ func openConsole(t *testing.T, columns uint16) *terminal {
 	if err := pty.Setsize(console.Tty(), &pty.Winsize{Cols: columns, Rows: columns / 3}); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(os.Args[0], "--admin", admin, "console")
+	cmd := exec.Command(os.Args[0], append([]string{"--admin", admin, "console"}, flags...)...)
 	cmd.Env = append(os.Environ(), "ENTROOS_TEST_MAIN=1", "TERM=vt220")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = console.Tty(), console.Tty(), console.Tty()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}

@@ -35,7 +35,9 @@ type fakeBox struct {
 	requests []proto.Message
 	imported bytes.Buffer
 	signals  chan int32
-	access   chan *entroosv1.WatchAccessResponse // the settings, one after the other
+
+	access     chan *entroosv1.WatchAccessResponse // the settings, one after the other
+	lastAccess *entroosv1.WatchAccessResponse
 }
 
 // serveFakeBox starts a box on a socket and returns its address.

@@ -25,12 +25,20 @@ import (
 )
 
 func (b *fakeBox) WatchAccess(ctx context.Context, r *connect.Request[entroosv1.WatchAccessRequest], stream *connect.ServerStream[entroosv1.WatchAccessResponse]) error {
+	b.mu.Lock()
+	last := b.lastAccess
+	b.mu.Unlock()
 	for {
-		select {
-		case access := <-b.access:
-			if err := stream.Send(access); err != nil {
+		if last != nil {
+			if err := stream.Send(last); err != nil {
 				return err
 			}
+		}
+		select {
+		case last = <-b.access:
+			b.mu.Lock()
+			b.lastAccess = last
+			b.mu.Unlock()
 		case <-ctx.Done():
 			return nil
 		}
