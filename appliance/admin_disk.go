@@ -50,7 +50,7 @@ func (a *adminServer) RepairData(ctx context.Context, _ *connect.Request[entroos
 		if err != nil {
 			if a.box.RecordsLost() {
 				return connect.NewError(connect.CodeFailedPrecondition, errors.New(
-					"the data partition is well, its records are not: e2fsck cannot mend them; `data reset --keep-volumes` begins them anew"))
+					"the data partition is well, the records or the ledger on it are not: e2fsck cannot mend them; `data reset --keep-volumes` begins them anew"))
 			}
 			return err
 		}

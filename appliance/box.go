@@ -103,7 +103,11 @@ func (b *Box) faults() []string {
 	}
 	for _, s := range b.Supervisor.Unhealthy() {
 		if s.State == nko.StateFailing {
-			all = append(all, fmt.Sprintf("service %s is failing (%s); see `services logs %s`", s.Name, s.LastExit, s.Name))
+			text := fmt.Sprintf("service %s is failing (%s); see `services logs %s`", s.Name, s.LastExit, s.Name)
+			if s.Name == ledgerService && b.Storage.Data != "" {
+				text += "; where its file is damaged, `data reset --keep-volumes` begins a new ledger"
+			}
+			all = append(all, text)
 		}
 	}
 	if b.Store != nil {
@@ -172,12 +176,21 @@ func (b *Box) LoseRecords(err error) {
 	b.Problem(fmt.Errorf("%w; `data reset --keep-volumes` begins anew with the volumes that are there", err))
 }
 
-// RecordsLost says that the data partition is mounted and the box's records on
-// it cannot be used.
+// RecordsLost says that the data partition is mounted and something on it, the
+// box's records or its ledger, cannot be used.
 func (b *Box) RecordsLost() bool {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.recordsLost
+	lost := b.recordsLost
+	b.mu.Unlock()
+	if b.Store != nil && b.Store.Damage() != nil {
+		lost = true
+	}
+	for _, s := range b.Supervisor.Unhealthy() {
+		if s.Name == ledgerService && s.State == nko.StateFailing {
+			lost = true
+		}
+	}
+	return lost && b.Storage.Data != ""
 }
 
 // StartRuntime brings up the container runtime and the workloads over the store,

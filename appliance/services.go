@@ -11,10 +11,13 @@ import (
 	"github.com/entroos/entroos/nko"
 )
 
+// ledgerService is the name of the service that keeps the ledger.
+const ledgerService = "ledgerd"
+
 // StartLedger starts ledgerd, and the outbox that feeds it.
 func (b *Box) StartLedger() error {
 	_, err := b.Supervisor.Add(nko.ServiceSpec{
-		Name: "ledgerd",
+		Name: ledgerService,
 		Process: &nko.ProcessSpec{
 			Path: "/bin/ledgerd",
 			Args: []string{
