@@ -4,6 +4,8 @@ GO      ?= go
 TOOL    := $(GO) tool -modfile=tools/go.mod
 VERSION := $(shell cat VERSION)
 IMAGE   := build/entroos.img
+# Network cards' firmware and processors' microcode: pinned versions, newest, or none.
+FIRMWARE ?= pinned
 
 # Debian packages that the builds and the tests need.
 PACKAGES := linux-source-6.12 gcc libc6-dev make bc bison flex kmod libelf-dev libssl-dev libseccomp-dev pkg-config xz-utils zstd \
@@ -32,7 +34,7 @@ image: build $(IMAGE)
 
 $(IMAGE): build/entroos
 	build/entroos kernel build
-	build/entroos image build
+	build/entroos image build --firmware $(FIRMWARE)
 
 fixtures: packages
 	@qemu/fixtures.sh build/fixtures >/dev/null
@@ -45,7 +47,7 @@ test-unit: packages
 
 test-vm: image fixtures
 	$(TOOL) gotestsum --format testname -- -tags vm -parallel 2 -timeout 30m -count 1 ./qemu
-	$(TOOL) gotestsum --format testname -- -tags vm -p 2 -parallel 1 -timeout 30m -count 1 ./runtime ./nko ./appliance
+	$(TOOL) gotestsum --format testname -- -tags vm -p 2 -parallel 1 -timeout 30m -count 1 ./image ./runtime ./nko ./appliance
 
 # Hundreds of power cuts; SEED=n repeats a run. The seed is printed first.
 soak: image fixtures

@@ -46,8 +46,9 @@ type Builder struct {
 	Output string
 	// Version names the results, and is the box's version.
 	Version string
-	// Kernel is the path of the bzImage.
-	Kernel string
+	// Kernel is the path of the bzImage, and KernelSource that of the source it
+	// was built from; empty when that is not known.
+	Kernel, KernelSource string
 	// CommandLine is the kernel's command line.
 	CommandLine string
 	// DataSize is the size of the data partition in bytes, a multiple of 1 MiB.
@@ -58,7 +59,8 @@ type Builder struct {
 	Userland []Program
 	// Firmware is the hardware's.
 	Firmware firmware.Set
-	// Quick packs the root file system lightly: a larger UKI, in seconds.
+	// Quick packs the root file system lightly: a larger UKI, in seconds. There
+	// is nothing beside the images then.
 	Quick bool
 	// Files are put on the root file system beside what every EntroOS has.
 	Files []File
@@ -70,6 +72,11 @@ type Builder struct {
 type Result struct {
 	UKI  string // entroos-<version>.efi
 	Disk string // entroos.img
+
+	// What a release has beside them; empty for a quick build.
+	Compressed string // entroos.img.zst, of Disk
+	Bill       string // entroos.cdx.json, what the UKI is made of
+	Sums       string // SHA256SUMS
 }
 
 var versionPattern = regexp.MustCompile(`^[0-9]+\.[0-9]+\.[0-9]+([-.~][0-9A-Za-z.~-]*[0-9A-Za-z])?$`)
@@ -140,20 +147,41 @@ func (b Builder) Build(ctx context.Context) (result Result, err error) {
 		UKI:  filepath.Join(b.Output, "entroos-"+b.Version+".efi"),
 		Disk: filepath.Join(b.Output, "entroos.img"),
 	}
-	if err := os.Rename(uki, result.UKI); err != nil {
-		return Result{}, err
+	moves := []struct{ from, to string }{{uki, result.UKI}, {disk, result.Disk}}
+	if !b.Quick {
+		if err := b.release(ctx, work, uki, disk); err != nil {
+			return Result{}, err
+		}
+		for name, path := range map[string]*string{compressedName: &result.Compressed, billName: &result.Bill, sumsName: &result.Sums} {
+			*path = filepath.Join(b.Output, name)
+			moves = append(moves, struct{ from, to string }{filepath.Join(work, name), *path})
+		}
 	}
-	return result, os.Rename(disk, result.Disk)
+	// The hashes of other images than lie beside them would mislead.
+	for _, name := range []string{compressedName, billName, sumsName} {
+		if err := os.Remove(filepath.Join(b.Output, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return Result{}, err
+		}
+	}
+	for _, move := range moves {
+		if err := os.Rename(move.from, move.to); err != nil {
+			return Result{}, err
+		}
+	}
+	return result, nil
 }
 
 // buildUKI goes all the way from Go packages to the UKI at path.
 func (b *Builder) buildUKI(ctx context.Context, work, path string) error {
-	programs := filepath.Join(b.Output, "programs")
-	built, err := b.buildUserland(ctx, programs)
+	built, err := b.buildUserland(ctx)
 	if err != nil {
 		return err
 	}
-	stage0 := filepath.Join(programs, "stage0")
+	licences, err := b.licenceFiles(ctx)
+	if err != nil {
+		return err
+	}
+	stage0 := b.programPath("stage0")
 	if err := b.buildProgram(ctx, Program{Package: b.Stage0}, stage0); err != nil {
 		return err
 	}
@@ -163,7 +191,7 @@ func (b *Builder) buildUKI(ctx context.Context, work, path string) error {
 	}
 	b.say("root file system")
 	root := filepath.Join(work, "root.squashfs")
-	if err := b.writeSquashfs(ctx, root, filepath.Join(work, "root"), slices.Concat(b.baseFiles(), built, b.firmwareFiles(), b.Files,
+	if err := b.writeSquashfs(ctx, root, filepath.Join(work, "root"), slices.Concat(b.baseFiles(), built, b.firmwareFiles(), licences, b.Files,
 		[]File{{Path: DataTemplate, Mode: 0o644, Source: template}})); err != nil {
 		return err
 	}

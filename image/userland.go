@@ -32,17 +32,23 @@ func Userland() []Program {
 		{Path: "/bin/entroos", Package: "./cmd/entroos", Tags: "box"},
 		{Path: "/gokrazy/dhcp", Package: "github.com/gokrazy/gokrazy/cmd/dhcp"},
 		{Path: "/gokrazy/ntp", Package: "github.com/gokrazy/gokrazy/cmd/ntp"},
-		// With libseccomp, which runc needs to filter containers' system calls.
-		{Path: "/bin/runc", Package: "github.com/opencontainers/runc", Cgo: true, Tags: "netgo osusergo seccomp"},
+		// With libseccomp, which runc needs to filter containers' system calls, and
+		// without checkpoints.
+		{Path: "/bin/runc", Package: "github.com/opencontainers/runc", Cgo: true, Tags: "netgo osusergo seccomp runc_nocriu"},
 	}
 }
 
-// buildUserland builds all programs into a folder that is kept between builds:
-// go does not link again what is up to date.
-func (b *Builder) buildUserland(ctx context.Context, folder string) ([]File, error) {
+// programPath is where a program is built, in a folder that is kept between
+// builds: go does not link again what is up to date.
+func (b *Builder) programPath(onBox string) string {
+	return filepath.Join(b.Output, "programs", strings.ReplaceAll(strings.Trim(onBox, "/"), "/", "-"))
+}
+
+// buildUserland builds all programs.
+func (b *Builder) buildUserland(ctx context.Context) ([]File, error) {
 	files := make([]File, 0, len(b.Userland))
 	for _, program := range b.Userland {
-		output := filepath.Join(folder, strings.ReplaceAll(strings.Trim(program.Path, "/"), "/", "-"))
+		output := b.programPath(program.Path)
 		if err := b.buildProgram(ctx, program, output); err != nil {
 			return nil, err
 		}

@@ -43,15 +43,23 @@ func newImageBuildCommand() *cobra.Command {
 		Use:   "build",
 		Short: "Build the unified kernel image and the disk image from this checkout",
 		Long: "Builds <output>/entroos-<version>.efi (kernel, initramfs and root file system in one UEFI program) and\n" +
-			"<output>/entroos.img (a disk that boots it). The kernel is built first when the cache has none.",
+			"<output>/entroos.img (a disk that boots it); beside them entroos.img.zst, entroos.cdx.json (the bill of\n" +
+			"materials) and SHA256SUMS. The kernel is built first when the cache has none.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			result, err := flags.build(cmd.Context())
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s\n%s\n", result.UKI, result.Disk)
-			return err
+			for _, path := range []string{result.UKI, result.Disk, result.Compressed, result.Bill, result.Sums} {
+				if path == "" {
+					continue
+				}
+				if _, err := fmt.Fprintln(cmd.OutOrStdout(), path); err != nil {
+					return err
+				}
+			}
+			return nil
 		},
 	}
 	command.Flags().StringVar(&flags.version, "version", "", "the box's version (default: the file VERSION)")
@@ -107,7 +115,7 @@ func (f *imageFlags) build(ctx context.Context) (image.Result, error) {
 		if err != nil {
 			return image.Result{}, err
 		}
-		builder.Kernel = kernel.Image
+		builder.Kernel, builder.KernelSource = kernel.Image, kernels.Source
 	}
 	return builder.Build(ctx)
 }

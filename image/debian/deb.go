@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"path"
 	"strings"
@@ -96,8 +95,5 @@ func readTar(source io.Reader, wanted func(string) bool) (map[string][]byte, err
 	}
 }
 
-// Copyright is the text of an installed package's licences, as Debian ships it.
-func Copyright(name string) (string, error) {
-	text, err := os.ReadFile("/usr/share/doc/" + name + "/copyright")
-	return string(text), err
-}
+// CopyrightFile is where an installed package's licences lie.
+func CopyrightFile(name string) string { return "/usr/share/doc/" + name + "/copyright" }
