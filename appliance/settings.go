@@ -26,6 +26,7 @@ type Settings struct {
 	builtIn, own []byte
 	holds        *config.Config
 	problem      error         // with the box's own file
+	complete     bool          // the box's own file is known, or known not to be there
 	changed      chan struct{} // closed and replaced at each change
 }
 
@@ -57,7 +58,7 @@ func (s *Settings) ReadOwn(name string) {
 	if err != nil {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.problem = err
+		s.problem, s.complete = err, false
 		return
 	}
 	s.set(text)
@@ -68,7 +69,7 @@ func (s *Settings) set(own []byte) {
 	holds, err := s.Check(own)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.own, s.problem = own, err
+	s.own, s.problem, s.complete = own, err, err == nil
 	if err != nil {
 		return
 	}
@@ -97,6 +98,14 @@ func (s *Settings) Watch() (*config.Config, <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.holds, s.changed
+}
+
+// Complete says that the box's own file is followed, or that there is none. When
+// it is broken, or not there to be read, nobody knows what it would say.
+func (s *Settings) Complete() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.complete
 }
 
 // Texts are the two files as they were read, and what is wrong with the own
@@ -161,6 +170,16 @@ func readConfig(name string) ([]byte, error) {
 	}
 	defer f.Close()
 	return io.ReadAll(io.LimitReader(f, config.MaxSize+1)) // what is too large is refused
+}
+
+// ReadOwnSettings reads the box's own file, if the settings partition is
+// mounted; why it is not has been told.
+func (b *Box) ReadOwnSettings() error {
+	mounted, err := isMounted(SettingsPath)
+	if err == nil && mounted {
+		b.Settings.ReadOwn(OwnConfig)
+	}
+	return err
 }
 
 // Config is what the box's settings say. It is not to be changed.

@@ -37,7 +37,7 @@ func TestSettings(t *testing.T) {
 	}
 	_, changed := s.Watch()
 	s.ReadOwn(writeFile(t, filepath.Join(dir, "broken"), "hostname: mine\nnetwork: {dsn: []}\nbad: 1"))
-	if s.Config().Hostname != "factory" {
+	if s.Config().Hostname != "factory" || s.Complete() {
 		t.Errorf("a broken file holds: %+v", s.Config())
 	}
 	const want = "the box's own settings are not followed, and the built-in ones are: appliance.yaml:2:11: network: there is no key \"dsn\" here; " +
@@ -51,7 +51,7 @@ func TestSettings(t *testing.T) {
 	default:
 	}
 	s.ReadOwn(writeFile(t, filepath.Join(dir, "own"), "hostname: mine"))
-	if c := s.Config(); c.Hostname != "mine" || !slices.Equal(c.Network.DNS, []string{"10.0.0.1"}) || s.Problem() != "" {
+	if c := s.Config(); c.Hostname != "mine" || !slices.Equal(c.Network.DNS, []string{"10.0.0.1"}) || s.Problem() != "" || !s.Complete() {
 		t.Errorf("%+v, problem %q", c, s.Problem())
 	}
 	select {
@@ -60,7 +60,7 @@ func TestSettings(t *testing.T) {
 		t.Error("a change is not told")
 	}
 	s.ReadOwn(dir) // a folder
-	if s.Problem() == "" {
+	if s.Problem() == "" || s.Complete() {
 		t.Error("a file that cannot be read is no problem")
 	}
 }

@@ -105,7 +105,7 @@ func (d *declared) declare(ctx context.Context, c *config.Config, boot bool) []e
 		}
 		specs = append(specs, spec)
 	}
-	return append(failed, d.box.Workloads.Declare(ctx, specs, boot)...)
+	return append(failed, d.box.Workloads.Declare(ctx, specs, nko.Declaration{Boot: boot, Partial: !d.box.Settings.Complete()})...)
 }
 
 func (d *declared) note(failed []error) {

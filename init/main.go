@@ -100,7 +100,7 @@ func start(box *appliance.Box, tree nko.CgroupTree, dog *appliance.Watchdog) {
 	// What stands on disks, the box's or any stick's, may be anything.
 	box.Problem(nko.Protect("storage", func() error {
 		storage, problems := appliance.MountStorage(ctx, box.Reaper, func() {
-			box.Settings.ReadOwn(appliance.OwnConfig)
+			box.Problem(box.ReadOwnSettings())
 			network()
 		})
 		box.Storage = storage

@@ -11,16 +11,23 @@ import (
 	"github.com/entroos/entroos/runtime"
 )
 
+// Declaration is what Declare is to do beyond that.
+type Declaration struct {
+	// Boot starts those too that ran to their end in an earlier boot.
+	Boot bool
+	// Partial specs are not all that there are: none is removed.
+	Partial bool
+}
+
 // Declare makes the box's declared containers those of specs, each by its name:
 // one that is missing is made and started; one whose spec has changed, or whose
 // image is another one by now, is stopped and replaced; one that specs do not
 // have is stopped and removed. Volumes stay. A container that an operator has
-// stopped stays so. With boot, those are started too that ran to their end in
-// an earlier boot.
+// stopped stays so.
 //
 // The errors, one for each container that is not as specs have it, leave the
 // others as they should be, and an older container of that name in place.
-func (w *Workloads) Declare(ctx context.Context, specs []*entroosv1.WorkloadSpec, boot bool) []error {
+func (w *Workloads) Declare(ctx context.Context, specs []*entroosv1.WorkloadSpec, how Declaration) []error {
 	wanted := make(map[string]*entroosv1.WorkloadSpec)
 	for _, spec := range specs {
 		spec = proto.CloneOf(spec)
@@ -29,7 +36,7 @@ func (w *Workloads) Declare(ctx context.Context, specs []*entroosv1.WorkloadSpec
 	}
 	var failed []error
 	for _, c := range w.List(true) {
-		if _, keep := wanted[c.GetSpec().GetName()]; keep || !c.GetSpec().GetDeclared() {
+		if _, keep := wanted[c.GetSpec().GetName()]; keep || how.Partial || !c.GetSpec().GetDeclared() {
 			continue
 		}
 		if err := w.discard(ctx, c); err != nil {
@@ -40,7 +47,7 @@ func (w *Workloads) Declare(ctx context.Context, specs []*entroosv1.WorkloadSpec
 		if ctx.Err() != nil {
 			return append(failed, ctx.Err())
 		}
-		if err := w.declare(ctx, wanted[spec.GetName()], boot); err != nil {
+		if err := w.declare(ctx, wanted[spec.GetName()], how.Boot); err != nil {
 			failed = append(failed, fmt.Errorf("workload %s: %w", spec.GetName(), err))
 		}
 	}

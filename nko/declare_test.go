@@ -19,7 +19,7 @@ func declaredSpec(name string, mode entroosv1.RestartPolicy_Mode, args ...string
 
 func (b *bench) declareAll(t *testing.T, boot bool, specs ...*entroosv1.WorkloadSpec) {
 	t.Helper()
-	for _, err := range b.Declare(t.Context(), specs, boot) {
+	for _, err := range b.Declare(t.Context(), specs, Declaration{Boot: boot}) {
 		t.Error(err)
 	}
 }
@@ -48,6 +48,9 @@ func TestDeclare(t *testing.T) {
 	b.declareAll(t, false, one, two)
 	if again := b.ids(); again["one"] != first["one"] || again["two"] != first["two"] {
 		t.Errorf("what has not changed was made anew: %v, was %v", again, first)
+	}
+	if failed := b.Declare(t.Context(), nil, Declaration{Partial: true}); len(failed) != 0 || len(b.ids()) != 3 {
+		t.Errorf("%v; a partial declaration leaves %v", failed, b.ids())
 	}
 	changed := proto.CloneOf(one)
 	changed.Args = []string{"other"}
@@ -122,7 +125,7 @@ func TestDeclareErrors(t *testing.T) {
 	b.declareAll(t, true, good, bad)
 	before := b.ids()
 	bad.Image = "" // cannot be resolved
-	failed := b.Declare(t.Context(), []*entroosv1.WorkloadSpec{bad, declaredSpec("hand", always, "y"), good}, false)
+	failed := b.Declare(t.Context(), []*entroosv1.WorkloadSpec{bad, declaredSpec("hand", always, "y"), good}, Declaration{})
 	if len(failed) != 2 || !errors.Is(failed[0], runtime.ErrInvalid) || !errors.Is(failed[1], ErrNameTaken) {
 		t.Errorf("errors %v", failed)
 	}
@@ -131,7 +134,7 @@ func TestDeclareErrors(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if failed := b.Declare(ctx, []*entroosv1.WorkloadSpec{good, bad}, false); len(failed) == 0 || !errors.Is(failed[len(failed)-1], context.Canceled) {
+	if failed := b.Declare(ctx, []*entroosv1.WorkloadSpec{good, bad}, Declaration{}); len(failed) == 0 || !errors.Is(failed[len(failed)-1], context.Canceled) {
 		t.Errorf("after its context's end: %v", failed)
 	}
 }
