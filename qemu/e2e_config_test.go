@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/entroos/entroos/qemu"
@@ -31,42 +33,122 @@ func writeSettings(t testing.TB, disk, text string) {
 	}
 }
 
-// copyDisk copies the built image to a file of its own.
-func copyDisk(t testing.TB) string {
-	t.Helper()
-	disk := filepath.Join(t.TempDir(), "own.img")
-	if out, err := exec.Command("cp", "--sparse=always", built(t, "entroos.img"), disk).CombinedOutput(); err != nil {
-		t.Fatalf("cp: %v: %s", err, out)
-	}
-	return disk
+// configView is what `config show --json` says.
+type configView struct {
+	Own       string `json:"own"`
+	Effective string `json:"effective"`
+	Problem   string `json:"problem"`
 }
 
-// TestSettings boots a box with settings of its own, changes them, breaks
-// them, and mends them.
+// TestSettings boots a box with settings of its own, changes them while it
+// runs, breaks them, and mends them.
 func TestSettings(t *testing.T) {
 	t.Parallel()
-	disk := copyDisk(t)
+	disk := qemu.Disk{Image: built(t, "entroos.img"), File: filepath.Join(t.TempDir(), "own.img"), Raw: true}
+	if out, err := exec.Command("cp", "--sparse=always", disk.Image, disk.File).CombinedOutput(); err != nil {
+		t.Fatalf("cp: %v: %s", err, out)
+	}
 	// A file from Windows, with a byte order mark and CRLF.
-	writeSettings(t, disk, "\xef\xbb\xbfhostname: cupboard\r\n"+
-		"network:\r\n"+
-		"  interfaces:\r\n"+
-		"    eth0: {addresses: [10.0.2.15/24], gateway: 10.0.2.2}\r\n"+
-		"  dns: [10.0.2.3]\r\n"+
-		"time:\r\n"+
-		"  servers: [10.0.2.2]\r\n"+
-		"workloads:\r\n"+
-		"  - name: sleeper\r\n"+
-		"    image: busybox\r\n"+
-		"    args: [sleep, \"1000000\"]\r\n")
-	b := newBox(t, func(c *qemu.Config) { c.Disks = []qemu.Disk{{Image: built(t, "entroos.img"), File: disk, Raw: true}} })
+	const comment = "# The box in the cupboard."
+	writeSettings(t, disk.File, "\xef\xbb\xbf"+strings.ReplaceAll(comment+`
+hostname: cupboard
+network:
+  interfaces:
+    eth0: {addresses: [10.0.2.77/24], gateway: 10.0.2.2}
+  dns: [10.0.2.3]
+time:
+  servers: [10.0.2.2]
+workloads:
+  - name: sleeper
+    image: busybox
+    args: [sleep, "1000000"]
+`, "\n", "\r\n"))
+	settings := func(c *qemu.Config) { c.Disks = []qemu.Disk{disk} }
+
+	b := boot(t, settings)
+	var st struct {
+		status
+		Hostname  string   `json:"hostname"`
+		Addresses []string `json:"addresses"`
+	}
+	b.get(&st, "status")
+	if st.Hostname != "cupboard" || !slices.Equal(st.Addresses, []string{"10.0.2.77/24"}) || st.State != "ready" {
+		t.Errorf("the box is %+v", st)
+	}
+	b.until("the missing image to be told", func() (bool, string) {
+		s := b.status()
+		return len(s.Problems) == 1 && strings.HasPrefix(s.Problems[0], "workload sleeper: image: "), fmt.Sprint(s.Problems)
+	})
+	if out := b.run("services"); strings.Contains(out, "dhcp-eth0") {
+		t.Errorf("a DHCP client runs beside a static address:\n%s", out)
+	}
+	// The import goes over that address, and brings the workload its image.
+	b.importFixture("busybox.tar")
+	b.until("the workload to run", func() (bool, string) {
+		out := b.run("ps")
+		return strings.Contains(out, "sleeper") && b.status().Problems == nil, out
+	})
+	sleeper := b.run("ps", "-q")
+	if out := b.run("exec", "sleeper", "cat", "/etc/resolv.conf"); !strings.Contains(out, "nameserver 10.0.2.3") {
+		t.Errorf("a container's resolv.conf is %q", out)
+	}
+	b.run("config", "set", "hostname", "attic")
+	if _, stderr, exit := b.try("config", "set", "network.dns", "[nonsense]"); exit == 0 || !strings.Contains(stderr, `network.dns[0]: "nonsense" is no IP address`) {
+		t.Errorf("exit %d, %q", exit, stderr)
+	}
+	b.until("the box's new name", func() (bool, string) { b.get(&st, "status"); return st.Hostname == "attic", st.Hostname })
+	b.run("config", "set", "network.interfaces.eth0", "{dhcp: true}")
+	b.until("an address by DHCP alone", func() (bool, string) {
+		b.get(&st, "status")
+		return slices.Equal(st.Addresses, []string{"10.0.2.15/24"}), fmt.Sprint(st.Addresses)
+	})
+	b.powerOff()
+
+	// What was set is there, comments included; then somebody breaks it.
+	own := readSettings(t, disk.File)
+	if !strings.HasPrefix(own, comment+"\nhostname: attic\n") || !strings.Contains(own, "eth0: {dhcp: true}\n") {
+		t.Errorf("the settings are\n%s", own)
+	}
+	writeSettings(t, disk.File, strings.Replace(own, "hostname:", "hostnme:", 1))
+	b = newBox(t, settings)
 	ctx, cancel := context.WithTimeout(context.Background(), bootDeadline)
 	defer cancel()
 	if err := b.vm.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.vm.Expect(ctx, regexp.MustCompile(`entroos: ready`)); err != nil {
+	if _, err := b.vm.Expect(ctx, regexp.MustCompile(`entroos: the box's own settings are not followed, and the built-in ones are: appliance\.yaml:2:1: there is no key "hostnme"`)); err != nil {
 		t.Fatal(err)
 	}
-	fmt.Println(b.run("status"))
-	fmt.Println(b.run("services"))
+	if _, err := b.vm.Expect(ctx, readyLine); err != nil {
+		t.Fatal(err)
+	}
+	b.get(&st, "status")
+	if st.Hostname != "entroos" || st.State != "ready" || len(st.Problems) != 1 {
+		t.Errorf("with broken settings the box is %+v", st)
+	}
+	b.until("the workload to go on", func() (bool, string) { out := b.run("ps", "-q"); return out == sleeper, out })
+	if _, stderr, exit := b.try("config", "check"); exit == 0 || !strings.Contains(stderr, "appliance.yaml:2:1: ") {
+		t.Errorf("exit %d, %q", exit, stderr)
+	}
+	b.run("config", "unset", "hostnme")
+	var view configView
+	b.get(&view, "config", "show")
+	if view.Problem != "" || !strings.Contains(view.Effective, "name: sleeper") || strings.Contains(view.Own, "hostnme") {
+		t.Errorf("mended, the settings are %+v", view)
+	}
+	if s := b.status(); len(s.Problems) != 0 {
+		t.Errorf("problems %q", s.Problems)
+	}
+	b.run("config", "set", "workloads", "[]")
+	b.until("the workload to be gone", func() (bool, string) { out := b.run("ps", "-aq"); return out == "", out })
+}
+
+// readSettings reads the box's own appliance.yaml from a disk.
+func readSettings(t testing.TB, disk string) string {
+	t.Helper()
+	out, err := exec.Command("mtype", "-i", fmt.Sprintf("%s@@%d", disk, settingsOffset), "::appliance.yaml").CombinedOutput()
+	if err != nil {
+		t.Fatalf("mtype: %v: %s", err, out)
+	}
+	return string(out)
 }

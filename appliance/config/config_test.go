@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	ed25519Key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl ana@desk"
-	bcryptHash = "$2a$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy"
+	ed25519Key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINiGvRPsG2JObT2fw4QA4Kz2SLV4RvAzR6nMD3pEPV6p ana@desk"
+	bcryptHash = "$2a$10$tJB/FgcF.CcmAnrnuy0gWuD7XoSBGfU5tvPpawEQN62fU/mVertUK"
 )
 
 const full = `

@@ -23,8 +23,21 @@ func newConfigCommand(env *environment) *cobra.Command {
 			"image key by key: maps are merged, lists replaced as a whole.",
 	}
 	c.AddCommand(newConfigShowCommand(env), newConfigCheckCommand(env), newConfigSetCommand(env), newConfigUnsetCommand(env),
-		newConfigResetCommand(env), newConfigPasswordCommand(env))
+		newConfigResetCommand(env), newConfigPasswordCommand(env),
+		env.newTextCommand("example", "Print a commented appliance.yaml to begin with", config.Example),
+		env.newTextCommand("schema", "Print the JSON Schema of appliance.yaml, for editors", config.Schema))
 	return c
+}
+
+// newTextCommand makes a command that prints a text.
+func (env *environment) newTextCommand(use, short, text string) *cobra.Command {
+	return &cobra.Command{
+		Use: use, Short: short, Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := io.WriteString(env.stdout, text)
+			return err
+		},
+	}
 }
 
 func newConfigShowCommand(env *environment) *cobra.Command {
