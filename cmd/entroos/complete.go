@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -45,16 +46,17 @@ func (env *environment) completeFirst(c *cobra.Command, args []string, list func
 	return unused, cobra.ShellCompDirectiveNoFileComp
 }
 
-func (env *environment) completeContainers(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	return env.completeNames(c, args, true)
+func (env *environment) completeContainers(c *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+	return env.completeNames(c, args, toComplete, true)
 }
 
 // completeRunning completes only containers that run.
-func (env *environment) completeRunning(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	return env.completeNames(c, args, false)
+func (env *environment) completeRunning(c *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+	return env.completeNames(c, args, toComplete, false)
 }
 
-func (env *environment) completeNames(c *cobra.Command, args []string, all bool) ([]string, cobra.ShellCompDirective) {
+// completeNames completes names, and IDs of which something is there already.
+func (env *environment) completeNames(c *cobra.Command, args []string, toComplete string, all bool) ([]string, cobra.ShellCompDirective) {
 	if c.Name() == "exec" || c.Name() == "logs" {
 		if len(args) > 0 {
 			return nil, cobra.ShellCompDirectiveNoFileComp
@@ -68,6 +70,9 @@ func (env *environment) completeNames(c *cobra.Command, args []string, all bool)
 		var names []string
 		for _, ct := range res.Msg.Containers {
 			names = append(names, ct.GetSpec().GetName())
+			if toComplete != "" && strings.HasPrefix(ct.Id, toComplete) {
+				names = append(names, ct.Id[:max(min(len(ct.Id), shortLength), len(toComplete))])
+			}
 		}
 		return names, nil
 	})
@@ -130,4 +135,11 @@ func (env *environment) completeReceipts(c *cobra.Command, args []string, toComp
 		}
 		return ids, nil
 	})
+}
+
+// completeFlag completes a flag's value with these words.
+func completeFlag(c *cobra.Command, flag string, words ...string) {
+	if err := c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+		panic(err) // there is no such flag
+	}
 }

@@ -85,9 +85,13 @@ func (env *environment) completions(ctx context.Context, words []string) []strin
 	}
 	word := words[len(words)-1]
 	var found []string
+	flag := ""
+	if name, value, ok := strings.Cut(word, "="); ok && strings.HasPrefix(name, "-") {
+		flag, word = name+"=", value // cobra completes the value alone
+	}
 	for _, l := range lines[:len(lines)-1] {
 		if strings.HasPrefix(l, word) && l != "" {
-			found = append(found, l)
+			found = append(found, flag+l)
 		}
 	}
 	if directive&int(cobra.ShellCompDirectiveNoFileComp|cobra.ShellCompDirectiveError) == 0 && len(found) == 0 && word != "" {

@@ -187,6 +187,11 @@ func TestCompletion(t *testing.T) {
 		"logs web ":       "",
 		"exec ":           "web ",
 		"stop web ":       "", // once is enough
+		"logs 01234":      "0123456789ab ",
+		"rm fff":          "ffffffffffff ",
+		"run --restart a": "always ",
+		"run --network=":  "--network=bridge --network=host --network=none",
+		"services logs n": "ntp ",
 		"rmi bus":         "busybox:latest ",
 		"run -d bus":      "busybox:latest ",
 		"ledger ex":       "export ",

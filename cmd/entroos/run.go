@@ -29,6 +29,8 @@ func newRunCommand(env *environment) *cobra.Command {
 	w.add(c.Flags())
 	detach := c.Flags().BoolP("detach", "d", false, "leave it running and print its ID")
 	asJSON := c.Flags().Bool("json", false, "with -d, print the container as JSON")
+	completeFlag(c, "restart", "no", "always", "unless-stopped", "on-failure")
+	completeFlag(c, "network", "bridge", "host", "none")
 	failOwn(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		spec, err := w.spec(c.Flags(), args)
