@@ -16,6 +16,9 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/u-root/u-root/pkg/cpio"
 	"golang.org/x/sys/unix"
+
+	"github.com/entroos/entroos/image/debian"
+	"github.com/entroos/entroos/image/firmware"
 )
 
 // newTinyBuilder builds an image with one small program and, for a kernel, some
@@ -39,6 +42,11 @@ func newTinyBuilder(t *testing.T) Builder {
 		Stage0:      "./image/testdata/hello",
 		Userland:    []Program{{Path: "/init", Package: "./image/testdata/hello"}},
 		Files:       []File{{Path: "/etc/extra/note", Mode: 0o640, Content: "a note"}},
+		Firmware: firmware.Set{
+			Files:     map[string][]byte{"/lib/firmware/card/1.fw": []byte("firmware")},
+			Microcode: []byte("microcode, a multiple of 4 bytes"),
+			Packages:  []debian.Package{{Name: "intel-microcode", Version: "1", Architecture: "all", Source: "s", SourceVersion: "1"}},
+		},
 	}
 }
 
@@ -112,6 +120,13 @@ func TestReproducible(t *testing.T) {
 	if !same(t, first.Disk, second.Disk) {
 		t.Error("the disk images differ")
 	}
+	if !same(t, first.Bill, second.Bill) {
+		t.Error("the bills of materials differ")
+	}
+	if !same(t, first.Sums, second.Sums) {
+		t.Error("the hashes differ")
+	}
+	checkRelease(t, first)
 	left, err := filepath.Glob(filepath.Join(two.Output, ".image-*"))
 	if err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v (%v)", left, err)
@@ -137,6 +152,7 @@ func TestChecksumPE(t *testing.T) {
 
 func TestUKI(t *testing.T) {
 	builder := newTinyBuilder(t)
+	builder.Quick = true
 	result, err := builder.Build(context.Background())
 	if err != nil {
 		t.Fatal(err)
@@ -206,6 +222,17 @@ func checkInitramfs(t *testing.T, initramfs []byte) {
 		}
 		return records
 	}
+	// What the kernel reads first is at the very beginning.
+	microcode, ok := archive(initramfs).Get("kernel/x86/microcode/GenuineIntel.bin")
+	if !ok {
+		t.Fatal("no microcode in the first archive of the initramfs")
+	}
+	if content, err := io.ReadAll(io.NewSectionReader(microcode, 0, int64(microcode.FileSize))); err != nil ||
+		string(content) != "microcode, a multiple of 4 bytes" || !bytes.Contains(initramfs[:1024], content) {
+		t.Errorf("the microcode is %q (%v)", content, err)
+	}
+	next := bytes.Index(initramfs, []byte("TRAILER!!!"))
+	initramfs = initramfs[next+bytes.Index(initramfs[next:], []byte("070701")):]
 	image, ok := archive(initramfs).Get("root.squashfs")
 	if !ok {
 		t.Fatal("no root.squashfs in the initramfs")
@@ -260,7 +287,7 @@ func checkRoot(t *testing.T, squashfs []byte) {
 	}
 	for name, mode := range map[string]string{
 		"/init": "-rwxr-xr-x", "/bin/e2fsck": "-rwxr-xr-x", "/etc/resolv.conf": "lrwxrwxrwx", "/etc/os-release": "-rw-r--r--",
-		DataTemplate: "-rw-r--r--",
+		DataTemplate: "-rw-r--r--", "/lib/firmware/card/1.fw": "-rw-r--r--",
 		"/etc/extra": "drwxr-xr-x", "/etc/extra/note": "-rw-r-----",
 		"/etc/ssl/certs/ca-certificates.crt": "-rw-r--r--", "/etc/passwd": "-rw-r--r--", "/etc/group": "-rw-r--r--", "/etc/hosts": "-rw-r--r--",
 		"/dev": "drwxr-xr-x", "/proc": "dr-xr-xr-x", "/sys": "dr-xr-xr-x", "/run": "drwxr-xr-x", "/tmp": "drwxrwxrwt",

@@ -24,6 +24,9 @@ type Program struct {
 // makes ledgerd a third smaller.
 const noTemplates = "grpcnotrace"
 
+// Stage0 is the package of the initramfs's init.
+const Stage0 = "./init/stage0"
+
 // Userland is what EntroOS's root file system carries.
 func Userland() []Program {
 	return []Program{

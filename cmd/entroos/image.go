@@ -84,7 +84,7 @@ func (f *imageFlags) build(ctx context.Context) (image.Result, error) {
 		Version:     f.version,
 		Kernel:      f.kernel,
 		CommandLine: image.DefaultCommandLine,
-		Stage0:      "./init/stage0",
+		Stage0:      image.Stage0,
 		Userland:    image.Userland(),
 		Progress:    os.Stderr,
 		Quick:       f.quick,
