@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -29,7 +30,7 @@ func mendFAT(device string) error {
 	if err != nil {
 		return fmt.Errorf("%s is not checked: %w", device, err)
 	}
-	report, err := fat.Mend(f, size, fat.Rules{Precious: bootslot.Precious, Later: bootslot.Later})
+	report, err := fat.Mend(f, size, fat.Rules{Precious: bootslot.Precious, Later: laterName})
 	if errors.Is(err, fat.ErrNotFAT) || errors.Is(err, fat.ErrTooLarge) {
 		slog.Warn("not checked", "device", device, "error", err)
 		return nil
@@ -47,4 +48,10 @@ func mendFAT(device string) error {
 		}
 	}
 	return nil
+}
+
+// laterName says that of two names for one file, which a power cut within a
+// rename leaves, a is the rename's result: a UKI's, or that of the settings.
+func laterName(a, b string) bool {
+	return strings.EqualFold(a, ownName) || bootslot.Later(a, b)
 }

@@ -15,7 +15,9 @@ import (
 // The two files of settings: the one built into the image, and the box's own.
 const (
 	BuiltInConfig = "/etc/entroos/appliance.yaml"
-	OwnConfig     = SettingsPath + "/appliance.yaml"
+	OwnConfig     = SettingsPath + "/" + ownName
+
+	ownName = "appliance.yaml"
 )
 
 // Settings are what a box's two files of settings say. There is always

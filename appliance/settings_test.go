@@ -245,3 +245,20 @@ func TestServicesFollowTheSettings(t *testing.T) {
 		t.Errorf("services that nobody wants: %v", b.Supervisor.Services())
 	}
 }
+
+// TestNameThatARenameLeaves: a power cut may leave both names for one file.
+func TestNameThatARenameLeaves(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		want bool
+	}{
+		{"appliance.yaml", "appliance.yaml.new", true},
+		{"APPLIANCE.YAML", "appliance.yaml.new", true},
+		{"appliance.yaml.new", "appliance.yaml", false},
+		{"EFI/Linux/entroos_0.2.0.efi", "EFI/Linux/entroos_0.2.0+1-2.efi", true},
+	} {
+		if got := laterName(c.a, c.b); got != c.want {
+			t.Errorf("%s is later than %s: %v, want %v", c.a, c.b, got, c.want)
+		}
+	}
+}
