@@ -250,9 +250,10 @@ func (c *cutBox) check() {
 // has to be as it was.
 func (c *cutBox) newReceipts() []receipt {
 	c.Helper()
+	const limit = 200
 	var found []receipt
 	for before := ""; ; {
-		args := []string{"ledger", "ls", "--json", "-n", "200"}
+		args := []string{"ledger", "ls", "--json", "-n", strconv.Itoa(limit)}
 		if before != "" {
 			args = append(args, "--before", before)
 		}
@@ -270,7 +271,7 @@ func (c *cutBox) newReceipts() []receipt {
 			}
 			found = append(found, r)
 		}
-		if len(page) == 0 {
+		if len(page) < limit {
 			slices.Reverse(found)
 			return found
 		}
