@@ -120,8 +120,8 @@ func (c *cutBox) round(n int) {
 		c.ready()
 		c.check()
 		c.prepare()
-		// Blessing comes 10 s after ready.
-		moment := time.Duration(c.random.Float64() * float64(6*time.Second))
+		// A slow machine needs longer for a run. Blessing comes 10 s after ready.
+		moment := time.Duration(c.random.Float64() * float64(c.boot) / 3)
 		if _, blessed := c.bootEntry(); !blessed {
 			moment += time.Duration(c.random.IntN(2)) * 6 * time.Second
 		}

@@ -40,7 +40,7 @@ type image struct {
 
 // TestMain makes the properties' checks fewer: each runs programs of the host.
 func TestMain(m *testing.M) {
-	if err := flag.Set("rapid.checks", "20"); err != nil { // before the command line's is parsed
+	if err := flag.Set("rapid.checks", "12"); err != nil { // before the command line's is parsed
 		panic(err)
 	}
 	m.Run()

@@ -64,7 +64,7 @@ func newMending(dev io.ReaderAt, size int64, rules Rules) (*mending, error) {
 			return nil, err
 		}
 		m.tables = append(m.tables, t)
-		differ = differ || !bytes.Equal(t.encode(), m.tables[0].encode())
+		differ = differ || !bytes.Equal(t.raw, m.tables[0].raw)
 	}
 	for i, t := range m.tables {
 		if i > 0 && !differ {
@@ -102,7 +102,7 @@ func better(a, b *Report) bool {
 // clean unmount and of no disk errors.
 func (m *mending) head() {
 	p := m.plan
-	if byte(p.table.entries[0]) != p.media {
+	if byte(p.table.entry(0)) != p.media {
 		p.report.mended("", "the FAT does not begin with the media byte: mended")
 		p.table.set(0, endOfChain&^0xff|uint32(p.media))
 	}
@@ -110,9 +110,9 @@ func (m *mending) head() {
 	if p.fat32 {
 		flags = 0x0c000000
 	}
-	if p.table.entries[1]&flags != flags {
+	if flags&^p.table.entry(1) != 0 {
 		p.report.Dirty = true
-		p.table.entries[1] |= flags
+		p.table.setEntry(1, p.table.entry(1)|flags)
 	}
 }
 
@@ -190,12 +190,11 @@ func (m *mending) write(dev Device) error {
 	if done() {
 		return fmt.Errorf("mending folders: %w", errors.Join(failed...))
 	}
-	raw := p.table.encode()
+	raw := p.table.raw
 	for i, t := range m.tables {
-		old := t.encode()
 		for at := 0; at < len(raw); at += int(p.sector) {
 			end := min(at+int(p.sector), len(raw))
-			if !bytes.Equal(raw[at:end], old[at:end]) {
+			if !bytes.Equal(raw[at:end], t.raw[at:end]) {
 				put(raw[at:end], p.fatStart+int64(i)*p.fatSize+int64(at))
 			}
 		}

@@ -1,6 +1,7 @@
 package fat
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -176,60 +177,49 @@ func (v *volume) state() int {
 	return bootState16
 }
 
-// table is one copy of the FAT, an entry for each cluster and the two before
-// them, as on disk. FAT32's entries have 28 bits; the rest is kept.
+// table is one copy of the FAT as on disk, an entry for each cluster and the two
+// before them. FAT32's entries have 28 bits; the rest is kept.
 type table struct {
-	entries []uint32
-	fat32   bool
+	raw   []byte
+	fat32 bool
 }
 
 const mask32 = 1<<28 - 1
 
 // readTable reads the i-th copy.
 func (v *volume) readTable(dev io.ReaderAt, i int) (table, error) {
-	t := table{entries: make([]uint32, v.limit), fat32: v.fat32}
-	raw := make([]byte, t.bytes())
-	if _, err := dev.ReadAt(raw, v.fatStart+int64(i)*v.fatSize); err != nil {
-		return table{}, fmt.Errorf("copy %d of the FAT: %w", i+1, err)
+	t := table{raw: make([]byte, 2*v.limit), fat32: v.fat32}
+	if v.fat32 {
+		t.raw = make([]byte, 4*v.limit)
 	}
-	for c := range t.entries {
-		if v.fat32 {
-			t.entries[c] = binary.LittleEndian.Uint32(raw[4*c:])
-		} else {
-			t.entries[c] = uint32(binary.LittleEndian.Uint16(raw[2*c:]))
-		}
+	if _, err := dev.ReadAt(t.raw, v.fatStart+int64(i)*v.fatSize); err != nil {
+		return table{}, fmt.Errorf("copy %d of the FAT: %w", i+1, err)
 	}
 	return t, nil
 }
 
-func (t table) bytes() int {
+func (t table) clone() table { return table{raw: bytes.Clone(t.raw), fat32: t.fat32} }
+
+// entry is that of a cluster with all its bits.
+func (t table) entry(c uint32) uint32 {
 	if t.fat32 {
-		return 4 * len(t.entries)
+		return binary.LittleEndian.Uint32(t.raw[4*c:])
 	}
-	return 2 * len(t.entries)
+	return uint32(binary.LittleEndian.Uint16(t.raw[2*c:]))
 }
 
-// encode gives the entries' bytes on disk.
-func (t table) encode() []byte {
-	raw := make([]byte, 0, t.bytes())
-	for _, e := range t.entries {
-		if t.fat32 {
-			raw = binary.LittleEndian.AppendUint32(raw, e)
-		} else {
-			raw = binary.LittleEndian.AppendUint16(raw, uint16(e))
-		}
+func (t table) setEntry(c, value uint32) {
+	if t.fat32 {
+		binary.LittleEndian.PutUint32(t.raw[4*c:], value)
+	} else {
+		binary.LittleEndian.PutUint16(t.raw[2*c:], uint16(value))
 	}
-	return raw
-}
-
-func (t table) clone() table {
-	return table{entries: append([]uint32(nil), t.entries...), fat32: t.fat32}
 }
 
 // next is the entry of a cluster, as FAT32's numbers: free is 0, bad 0x0ffffff7,
 // an end at least 0x0ffffff8.
 func (t table) next(c uint32) uint32 {
-	e := t.entries[c]
+	e := t.entry(c)
 	if t.fat32 {
 		return e & mask32
 	}
@@ -239,12 +229,12 @@ func (t table) next(c uint32) uint32 {
 	return e
 }
 
+// set makes next give value.
 func (t table) set(c, value uint32) {
 	if t.fat32 {
-		t.entries[c] = t.entries[c]&^mask32 | value&mask32
-	} else {
-		t.entries[c] = value & 0xffff
+		value = t.entry(c)&^mask32 | value&mask32
 	}
+	t.setEntry(c, value)
 }
 
 const (
