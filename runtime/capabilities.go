@@ -66,5 +66,6 @@ func capabilityNames(given []string) (names []string, all bool, err error) {
 		}
 		names = append(names, name)
 	}
-	return names, all, nil
+	slices.Sort(names)
+	return slices.Compact(names), all, nil
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"strconv"
@@ -19,6 +20,7 @@ import (
 	"github.com/entroos/entroos/runtime/logfile"
 	"github.com/entroos/entroos/runtime/network"
 	"github.com/entroos/entroos/runtime/oci"
+	"github.com/entroos/entroos/runtime/space"
 )
 
 var (
@@ -48,6 +50,7 @@ type Container struct {
 	rootfs   *rootfs
 	log      *logfile.Log
 	stdio    *stdio
+	fresh    bool // it was not created before
 	pid      int
 	pidfd    *os.File
 
@@ -83,7 +86,7 @@ func (r *Runtime) Create(ctx context.Context, id string, w *Workload, attached I
 		id: id, runtime: r, workload: w, done: make(chan struct{}), ended: make(chan struct{}),
 	}
 	if err := c.create(ctx, attached); err != nil {
-		err = errors.Join(fmt.Errorf("create container: %w", err), c.revert())
+		err = errors.Join(fmt.Errorf("create container: %w", space.Explain(err)), c.revert())
 		r.mu.Lock()
 		delete(r.containers, id)
 		r.mu.Unlock()
@@ -99,6 +102,9 @@ func (c *Container) create(ctx context.Context, attached IO) error {
 	r := c.runtime
 	image, err := r.images.Get("sha256:" + hex.EncodeToString(c.workload.ImageDigest[:]))
 	if err != nil {
+		return err
+	}
+	if err := c.checkRoom(); err != nil {
 		return err
 	}
 	if c.record, err = r.claim(c.id, image.Digest); err != nil {
@@ -152,6 +158,24 @@ func (c *Container) prepareBundle() error {
 	return os.Chmod(c.bundle.dir, 0o711)
 }
 
+// A new container takes so much of the disk before it writes anything: its
+// folders, its log, and its records. One that was made before is started on a
+// full disk, too.
+const (
+	newContainerBytes = 1 << 20
+	newContainerFiles = 16
+)
+
+// checkRoom fails when the disk is too full for a container that is new.
+func (c *Container) checkRoom() error {
+	_, err := os.Lstat(c.runtime.writableDir(c.id))
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	c.fresh = true
+	return space.Check(c.runtime.config.Containers, newContainerBytes, newContainerFiles)
+}
+
 func (c *Container) mount(layers oci.Layers) error {
 	r := c.runtime
 	namespace, err := r.userNamespace(c.record)
@@ -170,7 +194,7 @@ func (c *Container) mount(layers oci.Layers) error {
 		return err
 	}
 	c.later(c.rootfs.unmount)
-	return c.mountVolumes(namespace, layers)
+	return c.mountVolumes(namespace)
 }
 
 // createProcess has runc make the first process and everything around it.
@@ -290,7 +314,7 @@ func (c *Container) wait(exits <-chan Exit) {
 		}
 		if o.logErr != nil {
 			c.runtime.logger.Error("output could not be logged", "container", c.id, "bytes", o.lost, "error", o.logErr)
-			result.Err = errors.Join(result.Err, fmt.Errorf("%d bytes of output are not in the log: %w", o.lost, o.logErr))
+			result.Err = errors.Join(result.Err, fmt.Errorf("%d bytes of output are not in the log: %w", o.lost, space.Explain(o.logErr)))
 		}
 	}
 	if c.stdio.stdin != nil && c.stdio.tty == nil {

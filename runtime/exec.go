@@ -151,10 +151,8 @@ func (c *Container) execProcess(spec ExecSpec, tty bool) (*specs.Process, error)
 			return nil, invalid("environment %q is not of the form KEY=value", e)
 		}
 	}
-	for _, s := range slices.Concat(spec.Args, spec.Env, []string{spec.Cwd}) {
-		if strings.ContainsRune(s, 0) {
-			return nil, invalid("%q holds a zero byte", s)
-		}
+	if err := checkStrings(slices.Concat(spec.Args, spec.Env, []string{spec.Cwd})...); err != nil {
+		return nil, err
 	}
 	w := *c.workload
 	env := w.Env

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/entroos/entroos/runtime/record"
+	"github.com/entroos/entroos/runtime/tree"
 )
 
 // Recover clears what an earlier life has left: processes of containers,
@@ -30,6 +31,7 @@ func (r *Runtime) Recover(ctx context.Context) error {
 		r.network.Recover(),
 		r.images.Recover(),
 		r.recoverFolders(),
+		r.recoverVolumes(),
 		r.resolver.refresh(),
 	)
 }
@@ -94,15 +96,15 @@ func (r *Runtime) recoverFolders() error {
 		errs = append(errs, err)
 		for _, e := range entries {
 			if !recorded[e.Name()] {
-				errs = append(errs, os.RemoveAll(filepath.Join(dir, e.Name())))
+				errs = append(errs, tree.Remove(filepath.Join(dir, e.Name())))
 			}
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// Remove deletes what a closed container has left: what it wrote, its log, and
-// its slot. Removing one that was never made is no error.
+// Remove deletes what a closed container has left: what it wrote, anonymous
+// volumes too, its log, and its slot. Removing one that was never made is no error.
 func (r *Runtime) Remove(_ context.Context, id string) error {
 	if !idPattern.MatchString(id) {
 		return invalid("container id %q", id)
@@ -124,7 +126,7 @@ func (r *Runtime) Remove(_ context.Context, id string) error {
 		return err
 	}
 	// The slot is free for another only when nothing has its ids any more.
-	err = errors.Join(os.RemoveAll(r.writableDir(id)), os.RemoveAll(r.logDir(id)))
+	err = errors.Join(tree.Remove(r.writableDir(id)), tree.Remove(r.logDir(id)))
 	if err != nil || !ok {
 		return err
 	}

@@ -34,6 +34,10 @@ const (
 	defaultPath    = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 	// maxListing bounds an image's /etc/passwd and /etc/group.
 	maxListing = 1 << 20
+	// maxGroups is how many supplementary groups a user may have: a tenth of the
+	// kernel's bound.
+	maxGroups = 6553
+	maxPorts  = 1000
 )
 
 // ErrInvalid is returned for a spec that cannot be run as it stands.
@@ -43,10 +47,7 @@ func invalid(format string, args ...any) error {
 	return fmt.Errorf("%w: %w", ErrInvalid, fmt.Errorf(format, args...))
 }
 
-var (
-	hostnamePattern = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$`)
-	volumePattern   = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$`)
-)
+var hostnamePattern = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$`)
 
 // Resolve fills a spec with its image's configuration and the defaults, and
 // checks it. An error is ErrInvalid, or oci.ErrNotFound for the image.
@@ -83,7 +84,7 @@ func (r *Runtime) Resolve(spec *entroosv1.WorkloadSpec) (*Workload, error) {
 	for _, step := range []func() error{
 		func() error { return w.resolveProcess(spec, config, home) },
 		func() error { return w.resolveStop(spec, config) },
-		func() error { return w.resolveMounts(spec.Mounts) },
+		func() error { return w.resolveMounts(spec.Mounts, config.Volumes) },
 		func() error { return w.resolveLimits(spec.Limits) },
 		func() error { return w.resolveNetwork(spec) },
 	} {
@@ -127,16 +128,40 @@ func (w *Workload) resolveProcess(spec *entroosv1.WorkloadSpec, config v1.Config
 	if w.Hostname != "" {
 		env = append(env, "HOSTNAME="+w.Hostname)
 	}
-	env = mergeEnv(env, config.Env)
+	if err := checkStrings(config.Env...); err != nil {
+		return fmt.Errorf("the image: %w", err)
+	}
+	env = mergeEnv(env, slices.DeleteFunc(slices.Clone(config.Env), func(e string) bool {
+		return strings.IndexByte(e, '=') <= 0 // as docker, which has no value for it
+	}))
 	for _, e := range spec.Env {
 		if i := strings.IndexByte(e, '='); i <= 0 {
 			return invalid("environment %q is not of the form KEY=value", e)
 		}
 	}
 	w.Env = mergeEnv(env, spec.Env)
-	for _, s := range slices.Concat(w.Args, w.Env, []string{w.Cwd}) {
+	if len(w.Cwd) > maxPath {
+		return invalid("the working directory has %d bytes", len(w.Cwd))
+	}
+	return checkStrings(slices.Concat(w.Args, w.Env, []string{w.Cwd})...)
+}
+
+// Bounds that the kernel has on a program's arguments and environment, in
+// bytes: of one string, and of all with their pointers.
+const (
+	maxString  = 128<<10 - 1
+	maxStrings = 1 << 20
+)
+
+// checkStrings refuses what could not be handed to a program.
+func checkStrings(strs ...string) error {
+	size := 0
+	for _, s := range strs {
 		if strings.ContainsRune(s, 0) {
-			return invalid("%q holds a zero byte", s)
+			return invalid("%.300q holds a zero byte", s)
+		}
+		if size += len(s) + 1 + 8; len(s) > maxString || size > maxStrings {
+			return invalid("arguments and environment are too long: at most %d bytes each, and %d in all", maxString, maxStrings)
 		}
 	}
 	return nil
@@ -145,14 +170,21 @@ func (w *Workload) resolveProcess(spec *entroosv1.WorkloadSpec, config v1.Config
 // mergeEnv lays over's entries over base's. Each key stays where it was first.
 func mergeEnv(base, over []string) []string {
 	env := slices.Clone(base)
+	at := make(map[string]int, len(env))
+	for i, e := range env {
+		key, _, _ := strings.Cut(e, "=")
+		if _, ok := at[key]; !ok {
+			at[key] = i
+		}
+	}
 	for _, e := range over {
 		key, _, _ := strings.Cut(e, "=")
-		i := slices.IndexFunc(env, func(have string) bool { return strings.HasPrefix(have, key+"=") })
-		if i >= 0 {
+		if i, ok := at[key]; ok {
 			env[i] = e
-		} else {
-			env = append(env, e)
+			continue
 		}
+		at[key] = len(env)
+		env = append(env, e)
 	}
 	return env
 }
@@ -197,6 +229,9 @@ func lookupUser(name string, passwd, group []byte) (User, string, error) {
 		if id < 0 || id >= idsPerContainer {
 			return User{}, "", invalid("user %q: id %d is not among the container's %d", name, id, idsPerContainer)
 		}
+	}
+	if len(found.Sgids) > maxGroups {
+		return User{}, "", invalid("user %q is in %d groups, and at most %d are possible", name, len(found.Sgids), maxGroups)
 	}
 	u := User{UID: uint32(found.Uid), GID: uint32(found.Gid)}
 	for _, g := range found.Sgids {
@@ -256,32 +291,6 @@ func ParseSignal(s string) (int, error) {
 	return 0, fmt.Errorf("there is no signal %q", s)
 }
 
-func (w *Workload) resolveMounts(mounts []*entroosv1.VolumeMount) error {
-	targets := make(map[string]bool)
-	for _, m := range mounts {
-		target := path.Clean(m.Target)
-		switch {
-		case !path.IsAbs(m.Target) || target == "/":
-			return invalid("volume target %q is not an absolute path below /", m.Target)
-		case slices.ContainsFunc([]string{"/proc", "/sys", "/dev"}, func(p string) bool { return target == p || strings.HasPrefix(target, p+"/") }):
-			return invalid("volume target %q is the system's", m.Target)
-		case targets[target]:
-			return invalid("two volumes have the target %q", target)
-		case strings.ContainsAny(m.Source+m.Target, "\x00\n"):
-			return invalid("volume %q holds a character that no path has", m.Source)
-		}
-		targets[target] = true
-		source := m.Source
-		if path.IsAbs(source) {
-			source = path.Clean(source)
-		} else if !volumePattern.MatchString(source) {
-			return invalid("volume %q: the source is neither a volume's name ([a-zA-Z0-9][a-zA-Z0-9_.-]*) nor an absolute path", source)
-		}
-		w.Mounts = append(w.Mounts, Mount{Source: source, Target: target, ReadOnly: m.ReadOnly})
-	}
-	return nil
-}
-
 func (w *Workload) resolveLimits(l *entroosv1.Limits) error {
 	w.Limits = Limits{MemoryBytes: l.GetMemoryBytes(), Pids: l.GetPids(), CPUMilli: l.GetCpuMilli()}
 	if w.Limits.MemoryBytes == 0 {
@@ -313,6 +322,9 @@ func (w *Workload) resolveNetwork(spec *entroosv1.WorkloadSpec) error {
 	}
 	if len(spec.Ports) > 0 && w.Network != NetworkBridge {
 		return invalid("ports are published with network bridge only, not with %s", w.Network)
+	}
+	if len(spec.Ports) > maxPorts {
+		return invalid("%d ports, and at most %d can be published", len(spec.Ports), maxPorts)
 	}
 	for _, p := range spec.Ports {
 		port, err := resolvePort(p)

@@ -62,6 +62,9 @@ type Runtime struct {
 	mu         sync.Mutex
 	containers map[string]*Container // from Create to Close; nil while in Create
 	namespaces map[int]*os.File      // user namespaces by slot
+
+	volumes     sync.Mutex     // held while volumes are made
+	volumeUsers map[string]int // how many containers have mounted which folder
 }
 
 // New makes a Runtime. Recover must have returned before the first Create.
@@ -91,6 +94,7 @@ func New(c Config) (*Runtime, error) {
 		config: c, db: c.DB, images: images, network: network.New(), processes: c.Processes,
 		resolver: &resolver{source: c.Resolv, dir: c.Run}, logger: c.Logger,
 		containers: make(map[string]*Container), namespaces: make(map[int]*os.File),
+		volumeUsers: make(map[string]int),
 	}
 	for dir, mode := range map[string]os.FileMode{
 		c.Logs: 0o700, c.Volumes: 0o711, c.Containers: 0o711,

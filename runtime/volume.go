@@ -1,8 +1,11 @@
 package runtime
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -11,19 +14,27 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/entroos/entroos/runtime/oci"
 )
 
 // A container that may write to a volume could put a symbolic link where a
 // folder was. So volumes are opened within the volumes' folder, out of which no
 // link leads, and what was opened is what is mounted: with the container's ids,
 // in its bundle, where no container can reach.
+//
+// Named volumes are shared, and stay. Anonymous ones, which images ask for, lie
+// beside what the container writes, and are removed with it.
+
+// volume is what a Mount's source means: a name in a folder.
+type volume struct {
+	root *os.Root
+	name string
+	// own says that what is not there is made from the image's content.
+	own bool
+}
 
 // mountVolumes mounts the workload's volumes in the bundle, in which the i-th
-// is then at bundle.volume(i). Those that are not there are made. A new volume
-// that is named gets owner and mode of what the image has at its target.
-func (c *Container) mountVolumes(namespace *os.File, layers oci.Layers) error {
+// is then at bundle.volume(i). The root file system is mounted.
+func (c *Container) mountVolumes(namespace *os.File) error {
 	if len(c.workload.Mounts) == 0 {
 		return nil
 	}
@@ -33,34 +44,25 @@ func (c *Container) mountVolumes(namespace *os.File, layers oci.Layers) error {
 	if err := os.Chmod(c.bundle.volumes(), 0o711); err != nil {
 		return err
 	}
-	root, err := os.OpenRoot(c.runtime.config.Volumes)
-	if err != nil {
-		return err
-	}
-	defer root.Close()
 	for i, m := range c.workload.Mounts {
-		if err := c.mountVolume(root, m, c.bundle.volume(i), namespace, layers); err != nil {
-			return fmt.Errorf("volume %s: %w", m.Source, err)
+		name := m.Source
+		if name == "" {
+			name = m.Target + " of the image"
+		}
+		if err := c.mountVolume(m, c.bundle.volume(i), namespace); err != nil {
+			return fmt.Errorf("volume %s: %w", name, err)
 		}
 	}
 	return nil
 }
 
-func (c *Container) mountVolume(root *os.Root, m Mount, target string, namespace *os.File, layers oci.Layers) error {
-	name := m.Source
-	if path.IsAbs(name) {
-		below, err := filepath.Rel(c.runtime.config.Volumes, name)
-		if err != nil || below == ".." || strings.HasPrefix(below, "../") {
-			return invalid("it is not below %s", c.runtime.config.Volumes)
-		}
-		name = below
+func (c *Container) mountVolume(m Mount, target string, namespace *os.File) error {
+	v, err := c.volume(m)
+	if err != nil {
+		return err
 	}
-	f, err := openVolume(root, name)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err = makeVolume(root, name, m, layers); err == nil {
-			f, err = openVolume(root, name)
-		}
-	}
+	defer v.root.Close()
+	f, err := c.takeVolume(v, m.Target)
 	if err != nil {
 		return err
 	}
@@ -78,6 +80,86 @@ func (c *Container) mountVolume(root *os.Root, m Mount, target string, namespace
 		return nil
 	})
 	return nil
+}
+
+// volume finds what a mount's source means.
+func (c *Container) volume(m Mount) (volume, error) {
+	r := c.runtime
+	if m.Source == "" {
+		dir := filepath.Join(r.writableDir(c.id), "volumes")
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return volume{}, err
+		}
+		root, err := os.OpenRoot(dir)
+		target := sha256.Sum256([]byte(m.Target))
+		return volume{root: root, name: hex.EncodeToString(target[:16]), own: true}, err
+	}
+	v := volume{name: m.Source, own: !path.IsAbs(m.Source)}
+	if !v.own {
+		below, err := filepath.Rel(r.config.Volumes, m.Source)
+		if err != nil || below == ".." || strings.HasPrefix(below, "../") {
+			return volume{}, invalid("it is not below %s", r.config.Volumes)
+		}
+		v.name = below
+	}
+	var err error
+	v.root, err = os.OpenRoot(r.config.Volumes)
+	return v, err
+}
+
+// takeVolume opens a volume, which is made if it is not there, and notes that
+// the container uses it.
+func (c *Container) takeVolume(v volume, target string) (*os.File, error) {
+	r := c.runtime
+	r.volumes.Lock()
+	defer r.volumes.Unlock()
+	key := filepath.Join(v.root.Name(), v.name)
+	f, err := openVolume(v.root, v.name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && !v.own:
+		if err = v.root.MkdirAll(v.name, 0o755); err == nil {
+			f, err = openVolume(v.root, v.name)
+		}
+	case errors.Is(err, fs.ErrNotExist):
+		f, err = c.makeVolume(v, target)
+	case err == nil && v.own && c.fresh && r.volumeUsers[key] == 0:
+		// As docker has it, a container that is new fills a volume that is empty.
+		var empty bool
+		if empty, err = isEmpty(f); empty && err == nil {
+			f.Close()
+			f, err = c.makeVolume(v, target)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	r.volumeUsers[key]++
+	c.later(func() error {
+		r.volumes.Lock()
+		defer r.volumes.Unlock()
+		if r.volumeUsers[key]--; r.volumeUsers[key] == 0 {
+			delete(r.volumeUsers, key)
+		}
+		return nil
+	})
+	return f, nil
+}
+
+func isEmpty(f *os.File) (bool, error) {
+	info, err := f.Stat()
+	if err != nil || !info.IsDir() {
+		return false, err
+	}
+	again, err := os.Open(fmt.Sprintf("/proc/self/fd/%d", f.Fd())) // to leave f's own place alone
+	if err != nil {
+		return false, err
+	}
+	defer again.Close()
+	_, err = again.Readdirnames(1)
+	if errors.Is(err, io.EOF) {
+		return true, nil
+	}
+	return false, err
 }
 
 // mountPoint makes target what f is, a folder or a file.
@@ -101,25 +183,4 @@ func openVolume(root *os.Root, name string) (*os.File, error) {
 		return nil, errors.New("neither a folder nor a file")
 	}
 	return root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-}
-
-func makeVolume(root *os.Root, name string, m Mount, layers oci.Layers) error {
-	if err := root.MkdirAll(name, 0o755); err != nil {
-		return err
-	}
-	if path.IsAbs(m.Source) {
-		return nil
-	}
-	_, like, err := layers.Lookup(m.Target)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && !like.IsDir() {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	owner := like.Sys().(*syscall.Stat_t)
-	if err := root.Chown(name, int(owner.Uid), int(owner.Gid)); err != nil {
-		return err
-	}
-	return root.Chmod(name, like.Mode().Perm()|like.Mode()&fs.ModeSticky)
 }

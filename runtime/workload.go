@@ -50,7 +50,7 @@ type User struct {
 
 // Mount puts a volume, or a folder below the volumes, into the container.
 type Mount struct {
-	Source   string // a volume's name, or an absolute path
+	Source   string // a volume's name, or an absolute path; empty: an anonymous volume that the image asks for
 	Target   string // absolute
 	ReadOnly bool
 }
@@ -78,7 +78,8 @@ const workloadTag = "entroos/workload/v1"
 //	4 bytes        group id
 //	list of 4 bytes supplementary group ids
 //	string         hostname; empty is the container's own id
-//	list           mounts: string source, string target, truth value read-only
+//	list           mounts, parents first: string source (empty: a volume that the
+//	               image asks for), string target, truth value read-only
 //	truth value    read-only root file system
 //	truth value    terminal
 //	truth value    standard input kept open

@@ -26,6 +26,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/entroos/entroos/runtime/space"
 )
 
 // Stream is the output that an entry was written to.
@@ -68,6 +70,7 @@ type Log struct {
 	changed    chan struct{} // closed and replaced at every change
 	midLine    bool          // the last entry did not end with a newline
 	lost       int           // bytes that were to be logged after it, and were not
+	room       int64         // bytes that may be written before the disk is looked at again
 	closeErr   error         // of files that were current
 }
 
@@ -148,6 +151,9 @@ func (l *Log) write(at time.Time, stream Stream, data []byte) error {
 	record = append(record, data...)
 	record = binary.BigEndian.AppendUint32(record, uint32(len(data)))
 
+	if err := l.need(int64(len(record))); err != nil {
+		return err
+	}
 	if l.size > 0 && l.size+int64(len(record)) > l.bound {
 		if err := l.rotate(); err != nil {
 			return err
@@ -160,6 +166,26 @@ func (l *Log) write(at time.Time, stream Stream, data []byte) error {
 	l.size += int64(len(record))
 	l.midLine = data[len(data)-1] != '\n'
 	l.announce()
+	return nil
+}
+
+// roomStep is how much is written at most between two looks at the disk, in
+// bytes.
+const roomStep = 1 << 20
+
+// need fails when so many bytes more would touch what the disk keeps for the
+// box itself.
+func (l *Log) need(bytes int64) error {
+	if l.room -= bytes; l.room >= 0 {
+		return nil
+	}
+	free, err := space.Available(l.dir)
+	if err != nil {
+		return err
+	}
+	if l.room = min(roomStep, free.Bytes) - bytes; l.room < 0 {
+		return space.ErrFull
+	}
 	return nil
 }
 

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path"
 	"strings"
+
+	"github.com/entroos/entroos/runtime/space"
 )
 
 // Bounds on what an archive may contain, above those of real images. All that
@@ -42,7 +44,7 @@ type archiveEntry struct {
 
 // spool copies a tar stream, plain or compressed with gzip or zstd, into an
 // unnamed file in dir, as far as there is room, and indexes it.
-func spool(ctx context.Context, r io.Reader, dir string, left *room) (_ *imageArchive, err error) {
+func spool(ctx context.Context, r io.Reader, dir string, left *space.Room) (_ *imageArchive, err error) {
 	file, err := unnamedFile(dir)
 	if err != nil {
 		return nil, err

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/entroos/entroos/runtime/space"
 )
 
 // describe gives what was made its owner, mode and time.
@@ -76,14 +78,14 @@ func newTimesFile(dir string) (*timesFile, error) {
 
 func (t *timesFile) close() { t.file.Close() } // nobody reads it again
 
-func (t *timesFile) add(name string, at time.Time, left *room) error {
+func (t *timesFile) add(name string, at time.Time, left *space.Room) error {
 	record := binary.BigEndian.AppendUint64(nil, uint64(at.UnixNano()))
 	record = binary.BigEndian.AppendUint16(record, uint16(len(name)))
 	record = append(record, name...)
 	if _, err := t.w.Write(record); err != nil {
 		return err
 	}
-	return left.wrote(int64(len(record)), 0)
+	return left.Wrote(int64(len(record)), 0)
 }
 
 // set sets the times of those directories that are still there.

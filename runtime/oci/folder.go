@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/entroos/entroos/runtime/space"
 	"github.com/entroos/entroos/runtime/tree"
 )
 
@@ -172,7 +173,7 @@ func (u *unpacker) makeFolder(at *os.File, done []string, name string) (target s
 	if err := unix.Mkdirat(int(at.Fd()), name, 0o755); err != nil {
 		return "", err
 	}
-	if err := u.room.wrote(blockSize, 1); err != nil {
+	if err := u.room.Wrote(space.Blocks(1), 1); err != nil {
 		return "", err
 	}
 	dir, err := tree.OpenFolder(at, name)

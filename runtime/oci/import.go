@@ -38,7 +38,7 @@ func (s *Store) Import(ctx context.Context, r io.Reader, fallback string) ([]Ima
 }
 
 func (s *Store) importArchive(ctx context.Context, r io.Reader, fallback string) ([]Image, error) {
-	left, err := newRoom(s.dir)
+	left, err := space.NewRoom(s.dir)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +59,7 @@ func (s *Store) importArchive(ctx context.Context, r io.Reader, fallback string)
 		return nil, err
 	}
 	defer s.unlock()
-	if err := left.look(); err != nil {
+	if err := left.Look(); err != nil {
 		return nil, err
 	}
 	in := &importing{
@@ -95,7 +95,7 @@ func nameImages(images []found, fallback string) error {
 type importing struct {
 	store   *Store
 	archive *imageArchive
-	left    *room
+	left    *space.Room
 	staged  map[string]stagedLayer // by key, those that are new
 	layers  map[string]layerRecord // by key, those that were there
 	checked map[layerSource]bool   // those whose digests were verified

@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/entroos/entroos/runtime/space"
 )
 
 // layerSource is one layer in an archive, and what its manifest and its
@@ -34,7 +36,7 @@ const maxTrailing = 16 << 20
 // unpack unpacks the layer to the empty directory dir, and verifies digest and
 // diff id. It gives the size of the layer's tar. When it fails, what dir holds
 // is worthless.
-func (a *imageArchive) unpack(ctx context.Context, l layerSource, dir string, lowers []string, left *room) (size int64, implied bool, err error) {
+func (a *imageArchive) unpack(ctx context.Context, l layerSource, dir string, lowers []string, left *space.Room) (size int64, implied bool, err error) {
 	limit := &limitedReader{left: maxOverhead, what: "it has more headers or padding than any layer"}
 	size, err = a.readLayer(ctx, l, limit, func(plain io.Reader) error {
 		allow := func(size int64) { limit.left += size }

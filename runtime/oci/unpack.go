@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/entroos/entroos/runtime/space"
 	"github.com/entroos/entroos/runtime/tree"
 )
 
@@ -23,7 +24,7 @@ import (
 type unpacker struct {
 	root   layerRoot
 	lowers Layers // the layers below, which give directories that this one implies their attributes
-	room   *room
+	room   *space.Room
 	times  *timesFile
 
 	parent     *os.File // the directory that was opened last
@@ -35,7 +36,7 @@ type unpacker struct {
 // unpack applies a layer's tar to the empty directory dir, as far as there is
 // room. Each entry's size is told to allow before its content is read.
 // Implied says that what it made depends on the layers below.
-func unpack(ctx context.Context, plain io.Reader, allow func(size int64), dir string, lowers Layers, left *room) (implied bool, err error) {
+func unpack(ctx context.Context, plain io.Reader, allow func(size int64), dir string, lowers Layers, left *space.Room) (implied bool, err error) {
 	root, err := os.Open(dir)
 	if err != nil {
 		return false, err
@@ -91,16 +92,16 @@ func (u *unpacker) write(e *layerEntry, content io.Reader) error {
 	// What is charged here is the inode and what it takes beside its content.
 	charge := int64(len(e.base)) + 16
 	if len(e.attributes) > 0 {
-		charge += blockSize
+		charge += space.Blocks(1)
 	}
 	switch e.kind {
 	case tar.TypeReg:
 		err = u.writeFile(e, content)
 	case tar.TypeDir:
-		charge += blockSize
+		charge += space.Blocks(1)
 		err = u.writeFolder(e, opaque)
 	case tar.TypeSymlink:
-		charge += blocks(int64(len(e.target)))
+		charge += space.Blocks(int64(len(e.target)))
 		err = unix.Symlinkat(e.target, int(u.parent.Fd()), e.base)
 	case tar.TypeFifo:
 		err = unix.Mknodat(int(u.parent.Fd()), e.base, unix.S_IFIFO|0o600, 0)
@@ -108,7 +109,7 @@ func (u *unpacker) write(e *layerEntry, content io.Reader) error {
 		if err := u.link(e); err != nil {
 			return err
 		}
-		return u.room.wrote(charge, 0)
+		return u.room.Wrote(charge, 0)
 	}
 	if err == nil && e.kind != tar.TypeReg && e.kind != tar.TypeDir {
 		err = u.describe(e)
@@ -116,7 +117,7 @@ func (u *unpacker) write(e *layerEntry, content io.Reader) error {
 	if err != nil {
 		return err
 	}
-	return u.room.wrote(charge, 1)
+	return u.room.Wrote(charge, 1)
 }
 
 // makeWay removes what an earlier entry has put in the entry's place. Opaque
@@ -139,7 +140,7 @@ func (u *unpacker) makeWay(e *layerEntry) (opaque bool, err error) {
 }
 
 func (u *unpacker) writeFile(e *layerEntry, content io.Reader) error {
-	if err := u.room.need(blocks(e.size)); err != nil {
+	if err := u.room.Need(space.Blocks(e.size)); err != nil {
 		return fmt.Errorf("%d bytes: %w", e.size, err)
 	}
 	fd, err := unix.Openat(int(u.parent.Fd()), e.base, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
@@ -158,7 +159,7 @@ func (u *unpacker) writeFile(e *layerEntry, content io.Reader) error {
 	if err := u.describeOpen(e, f); err != nil {
 		return err
 	}
-	if err := u.room.wrote(blocks(n)-n, 0); err != nil {
+	if err := u.room.Wrote(space.Blocks(n)-n, 0); err != nil {
 		return err
 	}
 	return f.Close()
@@ -235,7 +236,7 @@ func (u *unpacker) whiteout(e *layerEntry) error {
 	if err != nil {
 		return err
 	}
-	return u.room.wrote(int64(len(hidden))+16, 1)
+	return u.room.Wrote(int64(len(hidden))+16, 1)
 }
 
 func makeOpaque(dir *os.File) error {
