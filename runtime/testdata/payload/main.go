@@ -29,7 +29,7 @@ func main() {
 		"hello": hello, "exit": exit, "status": status, "cat": cat, "write": write, "stat": stat, "eat": eat,
 		"wait": wait, "ignore": ignore, "serve": serve, "dial": dial, "ids": ids, "spin": spin, "flood": flood,
 		"env": env, "tty": tty, "copy": copyInput, "ticks": ticks, "listen": listenOnly, "reopen": reopen, "serve-udp": serveUDP,
-		"bomb": bomb, "look": look, "resolve": resolve,
+		"bomb": bomb, "look": look, "resolve": resolve, "fill": fill, "nest": nest, "list": list, "delete": remove,
 	}[os.Args[1]]
 	if !ok {
 		fail("no such command: %s", os.Args[1])
