@@ -265,3 +265,37 @@ func FuzzRead(f *testing.F) {
 		_ = logfile.Read(t.Context(), dir, n, func(logfile.Entry) error { return nil }) // it must not panic
 	})
 }
+
+// FuzzOpen has a writer go on with whatever a power cut has left.
+func FuzzOpen(f *testing.F) {
+	record := []byte{0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 'x', 0, 0, 0, 1}
+	f.Add(record, record[:10])
+	f.Add(record, bytes.Repeat([]byte{0xff}, 40))
+	f.Add([]byte{}, append(record[:13:13], 0xff, 0xff, 0xff, 0xff))
+	f.Fuzz(func(t *testing.T, previous, current []byte) {
+		dir := t.TempDir()
+		for name, raw := range map[string][]byte{"previous": previous, "current": current} {
+			if err := os.WriteFile(filepath.Join(dir, name), raw, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		l, err := logfile.Open(dir, 1<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		if err := l.Append(time.Now(), logfile.Stdout, []byte("the last\n")); err != nil {
+			t.Fatal(err)
+		}
+		last := ""
+		if err := l.Read(t.Context(), -1, false, func(e logfile.Entry) error {
+			last = string(e.Data)
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if last != "the last\n" {
+			t.Fatalf("what was written last is %q", last)
+		}
+	})
+}

@@ -100,7 +100,7 @@ type contents struct{ names, files []string }
 
 // wholeStore opens a store as after a power cut, and checks that all that is in
 // it is whole and that there is nothing else.
-func wholeStore(t *testing.T, home string) contents {
+func wholeStore(t testing.TB, home string) contents {
 	t.Helper()
 	db, err := bbolt.Open(filepath.Join(home, "db"), 0o600, nil)
 	if err != nil {
@@ -156,7 +156,7 @@ func wholeStore(t *testing.T, home string) contents {
 }
 
 // folderContents lists what is below dir: names, modes, sizes.
-func folderContents(t *testing.T, dir string) []string {
+func folderContents(t testing.TB, dir string) []string {
 	t.Helper()
 	var all []string
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {

@@ -20,7 +20,7 @@ import (
 )
 
 // nothingLeft checks that a refused import changed nothing.
-func nothingLeft(t *testing.T, s *oci.Store, dir string) {
+func nothingLeft(t testing.TB, s *oci.Store, dir string) {
 	t.Helper()
 	if images, err := s.Images(); err != nil || len(images) > 0 {
 		t.Errorf("images are left: %+v, %v", images, err)
@@ -159,12 +159,4 @@ type nothing struct{}
 func (nothing) Read(p []byte) (int, error) {
 	clear(p)
 	return len(p), nil
-}
-
-func FuzzImport(f *testing.F) {
-	f.Add([]byte("x"))
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		s, _ := newStore(t)
-		_, _ = s.Import(t.Context(), bytes.NewReader(raw), "") // it must not panic
-	})
 }

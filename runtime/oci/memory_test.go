@@ -26,7 +26,7 @@ func TestMemory(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("unpacking layers takes root")
 	}
-	for what, make := range map[string]func(t *testing.T, archive io.Writer){
+	for what, make := range map[string]func(t testing.TB, archive io.Writer){
 		"a large image":          largeImage,
 		"attributes of a MiB":    manyAttributes,
 		"a history of a million": longHistory,
@@ -64,7 +64,7 @@ func TestMemory(t *testing.T) {
 }
 
 // layerTo writes an archive of one layer, packed, whose tar write writes.
-func layerTo(t *testing.T, archive io.Writer, write func(w io.Writer)) {
+func layerTo(t testing.TB, archive io.Writer, write func(w io.Writer)) {
 	t.Helper()
 	var packed bytes.Buffer
 	z, err := gzip.NewWriterLevel(&packed, gzip.BestSpeed)
@@ -84,7 +84,7 @@ func layerTo(t *testing.T, archive io.Writer, write func(w io.Writer)) {
 	}
 }
 
-func largeImage(t *testing.T, archive io.Writer) {
+func largeImage(t testing.TB, archive io.Writer) {
 	layerTo(t, archive, func(w io.Writer) {
 		tw := tar.NewWriter(w)
 		block := make([]byte, 1<<20)
@@ -108,7 +108,7 @@ func largeImage(t *testing.T, archive io.Writer) {
 
 // manyAttributes has folders with PAX records of nearly a MiB, 150 MiB in
 // all, which are nothing once packed.
-func manyAttributes(t *testing.T, archive io.Writer) {
+func manyAttributes(t testing.TB, archive io.Writer) {
 	long := strings.Repeat("x", 1<<20-1000)
 	layerTo(t, archive, func(w io.Writer) {
 		for i := range 150 {
@@ -125,7 +125,7 @@ func manyAttributes(t *testing.T, archive io.Writer) {
 
 // longHistory has many images whose configurations are many times larger when
 // they are parsed.
-func longHistory(t *testing.T, archive io.Writer) {
+func longHistory(t testing.TB, archive io.Writer) {
 	p := makeParts(t)
 	var manifests []document
 	for i := range 7 {

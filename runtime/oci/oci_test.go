@@ -27,7 +27,7 @@ import (
 
 // newStore makes an empty store. Layers have owners and whiteouts, which take
 // root to write.
-func newStore(t *testing.T) (*oci.Store, string) {
+func newStore(t testing.TB) (*oci.Store, string) {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("unpacking layers takes root")
@@ -67,7 +67,7 @@ func link(kind byte, name, target string) entry {
 	return entry{tar.Header{Name: name, Typeflag: kind, Linkname: target, Mode: 0o777}, ""}
 }
 
-func tarOf(t *testing.T, entries ...entry) []byte {
+func tarOf(t testing.TB, entries ...entry) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
@@ -86,12 +86,12 @@ func tarOf(t *testing.T, entries ...entry) []byte {
 	return b.Bytes()
 }
 
-func layerOf(t *testing.T, entries ...entry) v1.Layer {
+func layerOf(t testing.TB, entries ...entry) v1.Layer {
 	t.Helper()
 	return layerFrom(t, tarOf(t, entries...))
 }
 
-func layerFrom(t *testing.T, raw []byte) v1.Layer {
+func layerFrom(t testing.TB, raw []byte) v1.Layer {
 	t.Helper()
 	l, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(raw)), nil })
 	if err != nil {
@@ -100,7 +100,7 @@ func layerFrom(t *testing.T, raw []byte) v1.Layer {
 	return l
 }
 
-func imageOf(t *testing.T, layers ...v1.Layer) v1.Image {
+func imageOf(t testing.TB, layers ...v1.Layer) v1.Image {
 	t.Helper()
 	image, err := mutate.AppendLayers(empty.Image, layers...)
 	if err != nil {
@@ -120,7 +120,7 @@ func imageOf(t *testing.T, layers ...v1.Layer) v1.Image {
 }
 
 // ociArchive is a layout as a tar, as podman and buildah write it.
-func ociArchive(t *testing.T, index v1.ImageIndex) []byte {
+func ociArchive(t testing.TB, index v1.ImageIndex) []byte {
 	t.Helper()
 	dir := t.TempDir()
 	if _, err := layout.Write(dir, index); err != nil {
@@ -129,7 +129,7 @@ func ociArchive(t *testing.T, index v1.ImageIndex) []byte {
 	return tarFolder(t, dir)
 }
 
-func tarFolder(t *testing.T, dir string) []byte {
+func tarFolder(t testing.TB, dir string) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
@@ -150,12 +150,12 @@ func named(image v1.Image, ref string) mutate.IndexAddendum {
 	return a
 }
 
-func archiveOf(t *testing.T, image v1.Image, ref string) []byte {
+func archiveOf(t testing.TB, image v1.Image, ref string) []byte {
 	t.Helper()
 	return ociArchive(t, mutate.AppendManifests(empty.Index, named(image, ref)))
 }
 
-func importAll(t *testing.T, s *oci.Store, archive []byte) []oci.Image {
+func importAll(t testing.TB, s *oci.Store, archive []byte) []oci.Image {
 	t.Helper()
 	images, err := s.Import(t.Context(), bytes.NewReader(archive), "")
 	if err != nil {
@@ -164,7 +164,7 @@ func importAll(t *testing.T, s *oci.Store, archive []byte) []oci.Image {
 	return images
 }
 
-func digestOf(t *testing.T, image v1.Image) string {
+func digestOf(t testing.TB, image v1.Image) string {
 	t.Helper()
 	d, err := image.Digest()
 	if err != nil {
@@ -173,7 +173,7 @@ func digestOf(t *testing.T, image v1.Image) string {
 	return d.String()
 }
 
-func gzipped(t *testing.T, raw []byte) []byte {
+func gzipped(t testing.TB, raw []byte) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)
@@ -186,7 +186,7 @@ func gzipped(t *testing.T, raw []byte) []byte {
 	return b.Bytes()
 }
 
-func zstdPacked(t *testing.T, raw []byte) []byte {
+func zstdPacked(t testing.TB, raw []byte) []byte {
 	t.Helper()
 	w, err := zstd.NewWriter(nil)
 	if err != nil {

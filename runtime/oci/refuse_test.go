@@ -24,13 +24,13 @@ import (
 // records.
 type trial struct {
 	*oci.Store
-	t      *testing.T
+	t      testing.TB
 	dir    string
 	db     *bbolt.DB
 	before []string
 }
 
-func newTrial(t *testing.T) *trial {
+func newTrial(t testing.TB) *trial {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("unpacking layers takes root")
@@ -80,7 +80,7 @@ func (tr *trial) state() []string {
 
 // refuses imports the archive, which has to fail for the reason, and to leave
 // everything as it was.
-func (tr *trial) refuses(t *testing.T, archive []byte, reason error) {
+func (tr *trial) refuses(t testing.TB, archive []byte, reason error) {
 	t.Helper()
 	_, err := tr.Import(t.Context(), bytes.NewReader(archive), "")
 	switch {
@@ -201,7 +201,7 @@ func oldSparse(name string) entry {
 }
 
 // rawTar is tarOf with what archive/tar does not write.
-func rawTar(t *testing.T, entries ...entry) []byte {
+func rawTar(t testing.TB, entries ...entry) []byte {
 	t.Helper()
 	var all []byte
 	for _, e := range entries {
@@ -225,7 +225,7 @@ func rawTar(t *testing.T, entries ...entry) []byte {
 
 // paxHeader is an entry without content, with records that archive/tar keeps
 // for itself.
-func paxHeader(t *testing.T, e entry) []byte {
+func paxHeader(t testing.TB, e entry) []byte {
 	t.Helper()
 	var records strings.Builder
 	for key, value := range e.PAXRecords {
