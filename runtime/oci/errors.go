@@ -2,6 +2,8 @@ package oci
 
 import (
 	"errors"
+	"strings"
+	"unicode"
 
 	"github.com/entroos/entroos/runtime/space"
 )
@@ -25,3 +27,27 @@ var (
 	// ErrNoSpace is returned for an import that would fill the disk.
 	ErrNoSpace = space.ErrFull
 )
+
+// printable keeps an error from showing what libraries have quoted from an
+// archive as it was.
+func printable(err error) error {
+	if err == nil || !strings.ContainsFunc(err.Error(), unprintable) {
+		return err
+	}
+	return printableError{err}
+}
+
+func unprintable(r rune) bool { return !unicode.IsPrint(r) && r != '\n' }
+
+type printableError struct{ error }
+
+func (e printableError) Error() string {
+	return strings.Map(func(r rune) rune {
+		if unprintable(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, e.error.Error())
+}
+
+func (e printableError) Unwrap() error { return e.error }

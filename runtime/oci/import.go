@@ -34,7 +34,7 @@ func (s *Store) Import(ctx context.Context, r io.Reader, fallback string) ([]Ima
 		fallback = name
 	}
 	images, err := s.importArchive(ctx, r, fallback)
-	return images, space.Explain(err)
+	return images, printable(space.Explain(err))
 }
 
 func (s *Store) importArchive(ctx context.Context, r io.Reader, fallback string) ([]Image, error) {

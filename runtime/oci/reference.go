@@ -17,6 +17,16 @@ var ErrName = errors.New("not an image's name")
 // registries that add nothing, docker.io (with its library/) and localhost,
 // are left out. A digest is no name.
 func NormalizeReference(s string) (string, error) {
+	for {
+		name, err := normalizeOnce(s)
+		if err != nil || name == s {
+			return name, err
+		}
+		s = name // docker.io/docker.io/x is left with one of them
+	}
+}
+
+func normalizeOnce(s string) (string, error) {
 	s = strings.TrimSpace(s)
 	if len(s) > 512 {
 		return "", fmt.Errorf("%w: %d bytes", ErrName, len(s))
