@@ -27,8 +27,9 @@ type resolver struct {
 // whole is the box's file as it is, for containers in the box's own network.
 func (r *resolver) whole() string { return filepath.Join(r.dir, "resolv.host.conf") }
 
-// reachable lacks the name servers that listen on the box's loopback only,
-// which containers in networks of their own cannot reach.
+// reachable lacks the name servers that listen on the box's loopback only
+// (0.0.0.0 is the box itself, too), which containers in networks of their own
+// cannot reach.
 func (r *resolver) reachable() string { return filepath.Join(r.dir, "resolv.conf") }
 
 // refresh copies the box's file. When it is not there, the copies are empty.
@@ -59,7 +60,7 @@ func withoutLoopback(content []byte) []byte {
 	var kept []byte
 	for line := range bytes.Lines(content) {
 		if f := strings.Fields(string(line)); len(f) > 1 && f[0] == "nameserver" {
-			if a, err := netip.ParseAddr(f[1]); err == nil && a.IsLoopback() {
+			if a, err := netip.ParseAddr(f[1]); err == nil && (a.Unmap().IsLoopback() || a.Unmap().IsUnspecified()) {
 				continue
 			}
 		}

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/moby/sys/user"
 	"golang.org/x/sys/unix"
@@ -220,6 +221,9 @@ func readListing(layers oci.Layers, name string) ([]byte, error) {
 
 // lookupUser finds uid, uid:gid, name or name:group, or, if empty, root.
 func lookupUser(name string, passwd, group []byte) (User, string, error) {
+	if strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return User{}, "", invalid("user %q", name) // the library's errors have it as it is
+	}
 	found, err := user.GetExecUser(name, &user.ExecUser{Home: "/"}, bytes.NewReader(passwd), bytes.NewReader(group))
 	if err != nil {
 		return User{}, "", invalid("user %q: %w", name, err)

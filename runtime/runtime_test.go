@@ -37,7 +37,7 @@ func (noOrphans) WaitPID(int) (<-chan Exit, error) { return nil, os.ErrProcessDo
 var monitor = gorunc.Monitor
 
 // newTestRuntime makes a runtime with an image named test.
-func newTestRuntime(t *testing.T, config v1.Config) *Runtime {
+func newTestRuntime(t testing.TB, config v1.Config) *Runtime {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("unpacking layers takes root")
@@ -66,7 +66,7 @@ func newTestRuntime(t *testing.T, config v1.Config) *Runtime {
 	return r
 }
 
-func testArchive(t *testing.T, config v1.Config) io.Reader {
+func testArchive(t testing.TB, config v1.Config) io.Reader {
 	t.Helper()
 	var raw bytes.Buffer
 	w := tar.NewWriter(&raw)

@@ -230,6 +230,9 @@ func Exists(tx *bbolt.Tx, digest string) (bool, error) {
 
 // lookup gives the digest that ref means, and the name, if it was one.
 func lookup(tx *bbolt.Tx, ref string) (digest, name string, err error) {
+	if strings.ContainsFunc(ref, unprintable) {
+		return "", "", fmt.Errorf("%w: %.300q", ErrName, ref)
+	}
 	var nameErr error
 	if !strings.HasPrefix(ref, "sha256:") {
 		if name, nameErr = NormalizeReference(ref); nameErr == nil {
