@@ -80,7 +80,8 @@ func FuzzImport(f *testing.F) {
 	p := makeParts(f)
 	sound := p.archive(f, p.manifest)
 	for _, raw := range [][]byte{
-		{}, []byte("x"), sound, gzipped(f, sound), dockerTar(f, makeParts(f), "config.json", "layer.tar"), tarOf(f),
+		{},
+		[]byte("x"), sound, gzipped(f, sound), dockerTar(f, makeParts(f), "config.json", "layer.tar"), tarOf(f),
 		zstdPacked(f, sound), rawTar(f, sparse("index.json", 1<<40)), rawTar(f, oldSparse("index.json")),
 		tarOf(f, link(tar.TypeSymlink, "index.json", "../x"), link(tar.TypeLink, "x", "index.json")),
 	} {
@@ -92,7 +93,8 @@ func FuzzImport(f *testing.F) {
 func FuzzLayer(f *testing.F) {
 	s := newFuzzStore(f)
 	for _, entries := range [][]entry{
-		{}, {folder("etc/"), file("etc/passwd", "root:x:0:0::/:/bin/sh\n")},
+		{},
+		{folder("etc/"), file("etc/passwd", "root:x:0:0::/:/bin/sh\n")},
 		{link(tar.TypeSymlink, "etc", "/x"), file("etc/passwd", "x")},
 		{link(tar.TypeSymlink, "a", "../../.."), file("a/b/c", "x"), link(tar.TypeLink, "d", "a/b/c")},
 		{file(".wh.a", ""), folder("a/"), file("a/.wh..wh..opq", ""), file("a/b", "")},

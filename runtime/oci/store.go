@@ -22,6 +22,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"go.etcd.io/bbolt"
@@ -230,7 +231,7 @@ func Exists(tx *bbolt.Tx, digest string) (bool, error) {
 
 // lookup gives the digest that ref means, and the name, if it was one.
 func lookup(tx *bbolt.Tx, ref string) (digest, name string, err error) {
-	if strings.ContainsFunc(ref, unprintable) {
+	if strings.ContainsFunc(ref, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return "", "", fmt.Errorf("%w: %.300q", ErrName, ref)
 	}
 	var nameErr error
