@@ -35,10 +35,25 @@ func (c *console) greet(ctx context.Context) {
 		fmt.Fprintf(out, "EntroOS\n\n  %s\n", message(err))
 	} else {
 		writeBanner(out, status)
+		if c.who != nil {
+			fmt.Fprintf(out, "  SSH:         %s\n", sshText(c.who))
+		}
 	}
 	out.WriteString("\nType help for the commands; TAB completes. Begin with: status, ps, ledger ls\n\n")
 	// A terminal that takes no banner takes no prompt either, which tells.
 	_, _ = fmt.Fprint(c.env.stdout, out)
+}
+
+// sshText says whether, and how, the box is administered from afar.
+func sshText(a *entroosv1.WatchAccessResponse) string {
+	if len(a.AuthorizedKeys) == 0 {
+		return "off; `help config set` shows how to give it a key"
+	}
+	text := fmt.Sprintf("entroos --box %s.local", printable(a.Hostname))
+	if a.SshPort != 22 {
+		text += fmt.Sprintf(":%d", a.SshPort)
+	}
+	return text
 }
 
 func writeBanner(out *strings.Builder, s *entroosv1.GetStatusResponse) {

@@ -137,6 +137,7 @@ func newConfigSetCommand(env *environment) *cobra.Command {
 		Long: "Change one key of the box's own settings, or the whole file. The value is YAML: a list is '[one, two]'.\n" +
 			"What is wrong is refused and changes nothing; the rest of the file stays as it is, comments included.",
 		Example: "  config set hostname cupboard\n" +
+			"  config set ssh.authorized_keys '[ssh-ed25519 AAAAC3Nz... you@laptop]'\n" +
 			"  config set network.dns '[192.168.1.1]'\n" +
 			"  config set network.interfaces.eth0 '{addresses: [192.168.1.7/24], gateway: 192.168.1.1}'",
 		Args: func(c *cobra.Command, args []string) error {

@@ -13,6 +13,8 @@ import (
 	"github.com/kballard/go-shellquote"
 	"github.com/peterh/liner"
 	"github.com/spf13/cobra"
+
+	entroosv1 "github.com/entroos/entroos/api/entroos/v1"
 )
 
 const prompt = "entroos> "
@@ -60,6 +62,8 @@ type console struct {
 	// anew, and it may ask for a password.
 	box      bool
 	failures int // wrong passwords in a row
+	// who may use the box from where, as it was told at the login.
+	who *entroosv1.WatchAccessResponse
 	// command is held while a command runs.
 	command sync.Mutex
 }

@@ -8,7 +8,7 @@ import (
 )
 
 // shortenHelp makes a console's `help` fit its 24 lines: one for each command,
-// beside its group.
+// beside its group, and `exit` in the last.
 func shortenHelp(root *cobra.Command) {
 	long := root.HelpFunc()
 	root.SetHelpFunc(func(c *cobra.Command, args []string) {
@@ -20,7 +20,7 @@ func shortenHelp(root *cobra.Command) {
 		for _, group := range root.Groups() {
 			title := strings.TrimSuffix(group.Title, ":")
 			for _, sub := range root.Commands() {
-				if sub.GroupID == group.ID && sub.IsAvailableCommand() {
+				if sub.GroupID == group.ID && sub.IsAvailableCommand() && sub.Name() != "exit" {
 					t.row(title, sub.Name(), sub.Short)
 					title = ""
 				}
@@ -31,6 +31,6 @@ func shortenHelp(root *cobra.Command) {
 			c.PrintErrln("entroos:", err)
 			return
 		}
-		fmt.Fprintf(c.OutOrStdout(), "%s\n`help COMMAND` tells more; most commands take --json.\n", &text)
+		fmt.Fprintf(c.OutOrStdout(), "%s`help COMMAND` tells more; most take --json; TAB completes; `exit` leaves.\n", &text)
 	})
 }

@@ -128,6 +128,9 @@ func (c *console) access(ctx context.Context) (*entroosv1.WatchAccessResponse, e
 	told := false
 	for {
 		access, err := c.env.access(ctx)
+		if err == nil {
+			c.who = access
+		}
 		if err == nil || ctx.Err() != nil {
 			return access, errors.Join(err, ctx.Err())
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -96,4 +97,37 @@ func TestPromptIsDrawnAgain(t *testing.T) {
 	c.sees(prompt + "ps --no")
 	c.types("-trunc\r")
 	c.sees("web")
+}
+
+// TestHelpFitsAScreen: of 24 lines one is for the prompt.
+func TestHelpFitsAScreen(t *testing.T) {
+	_, admin := serveFakeBox(t)
+	trial := newTrial(admin)
+	trial.console = true
+	if status := trial.execute(t.Context(), []string{"help"}); status != 0 {
+		t.Fatalf("status %d", status)
+	}
+	lines := strings.Split(strings.TrimSuffix(trial.stdout.String(), "\n"), "\n")
+	if len(lines) > defaultRows-1 {
+		t.Errorf("%d lines:\n%s", len(lines), trial.stdout.String())
+	}
+	for _, l := range lines {
+		if len(l) >= defaultColumns {
+			t.Errorf("too wide: %q", l)
+		}
+	}
+}
+
+func TestBannerTellsOfSSH(t *testing.T) {
+	b, admin := serveFakeBox(t)
+	b.access <- &entroosv1.WatchAccessResponse{Hostname: "cellar", SshPort: 22}
+	c := openConsoleOn(t, admin, 80, "--login")
+	c.sees("SSH:         off")
+	c.sees(prompt)
+	b.mu.Lock()
+	b.lastAccess = &entroosv1.WatchAccessResponse{Hostname: "cellar", SshPort: 2022, AuthorizedKeys: []string{"a key"}}
+	b.mu.Unlock()
+	c.types("exit\r")
+	c.sees("entroos --box cellar.local:2022")
+	c.sees(prompt)
 }

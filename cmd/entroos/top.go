@@ -171,6 +171,7 @@ func (t *top) draw(u *entroosv1.WatchUsageResponse) error {
 	if most := max(rows-1, headLines+1); len(lines) > most {
 		lines = append(lines[:most-1:most-1], fmt.Sprintf("and %d more: a taller terminal shows them, and `top --once`", len(lines)-most+1))
 	}
+	lines[1] = "q leaves"
 	for i, line := range lines {
 		if i == headLines-1 {
 			line = reverseOn + line + reverseOff
