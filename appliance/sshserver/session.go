@@ -146,7 +146,11 @@ func (s *session) start(words []string) bool {
 		cmd.Env = append(cmd.Env, "TERM="+s.term)
 		run = s.startOnTerminal
 	}
-	s.logger.Info("ssh: session", "command", shellquote.Join(words...), "terminal", s.term != "")
+	name := "console"
+	if len(words) > 0 {
+		name = words[0] // the rest may hold secrets
+	}
+	s.logger.Info("ssh: session", "command", name, "terminal", s.term != "")
 	if err := run(cmd, &copying); err != nil {
 		s.logger.Error("ssh: session", "error", err)
 		s.say(err.Error())
