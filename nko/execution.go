@@ -15,6 +15,7 @@ import (
 	entroosv1 "github.com/entroos/entroos/api/entroos/v1"
 	"github.com/entroos/entroos/ledger"
 	"github.com/entroos/entroos/runtime"
+	"github.com/entroos/entroos/runtime/record"
 )
 
 // Execution is one run of a container, from its start record to its receipt.
@@ -181,7 +182,9 @@ func (t *task) follow(start StartRecord, e *Execution, workload *runtime.Workloa
 
 // finish writes the receipt, and puts what became of it into end. While the disk
 // does not take it, it goes on trying, and the container starts no more; whoever
-// waits for the execution is told that there is no receipt yet.
+// waits for the execution is told that there is no receipt yet. Damaged records
+// are closed: there the start record remains, which the next boot that can read
+// it makes a receipt of.
 func (t *task) finish(r *ledger.Receipt, end *entroosv1.RunExited, e *Execution) {
 	for attempt := 0; ; attempt++ {
 		err := t.write(r, end)
@@ -189,6 +192,9 @@ func (t *task) finish(r *ledger.Receipt, end *entroosv1.RunExited, e *Execution)
 			return
 		}
 		e.tell(&entroosv1.RunExited{ExitCode: end.GetExitCode(), Signal: end.GetSignal(), OomKilled: end.GetOomKilled(), Error: err.Error()})
+		if errors.Is(err, record.ErrDamaged) {
+			return
+		}
 		timer := time.NewTimer(receiptRetry.Delay(attempt))
 		select {
 		case <-timer.C:

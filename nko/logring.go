@@ -101,7 +101,13 @@ type lineWriter struct {
 	add     func(text []byte)
 }
 
-func (w *lineWriter) Write(p []byte) (int, error) {
+// Write is called by goroutines of os/exec, which do not recover.
+func (w *lineWriter) Write(p []byte) (n int, err error) {
+	err = Protect("log of a service", func() error { n = w.write(p); return nil })
+	return n, err
+}
+
+func (w *lineWriter) write(p []byte) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	n := len(p)
@@ -117,5 +123,5 @@ func (w *lineWriter) Write(p []byte) (int, error) {
 			w.partial = nil
 		}
 	}
-	return n, nil
+	return n
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -93,18 +94,19 @@ type Service struct {
 	log    *LogRing
 	probe  chan struct{} // a look is wanted now
 
-	mu       sync.Mutex
-	state    State
-	pid      int
-	child    *Child
-	cgroup   string
-	started  time.Time
-	restarts uint32
-	failures int // lives that ended too soon, in a row
-	misses   int // probes without an answer, in a row
-	lastExit string
-	lifetime uint64        // counts lives
-	changed  chan struct{} // closed and replaced at each change of state
+	mu         sync.Mutex
+	state      State
+	pid        int
+	child      *Child
+	cgroup     string
+	started    time.Time
+	restarts   uint32
+	failures   int // lives that ended too soon, in a row
+	misses     int // probes without an answer, in a row
+	lastExit   string
+	lifetime   uint64        // counts lives
+	memoryTold bool          // that its memory cannot be read
+	changed    chan struct{} // closed and replaced at each change of state
 
 	ready atomic.Bool // ReadyText was seen in this life
 }
@@ -154,8 +156,14 @@ func (s *Service) Status() ServiceStatus {
 		}
 	}
 	if s.cgroup != "" {
-		// Without the memory controller there is nothing to say.
-		st.Memory, _ = cgroupMemory(s.cgroup)
+		var err error
+		st.Memory, err = cgroupMemory(s.cgroup)
+		// Without the memory controller, or before its cgroup is made anew,
+		// there is nothing to say.
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !s.memoryTold {
+			s.memoryTold = true
+			s.logger.Warn("a service's memory is not known", "service", s.spec.Name, "error", err)
+		}
 	}
 	return st
 }

@@ -3,7 +3,6 @@ package nko
 import (
 	"context"
 	"fmt"
-	"math"
 	"sync"
 	"time"
 
@@ -13,13 +12,6 @@ import (
 	entroosv1 "github.com/entroos/entroos/api/entroos/v1"
 	"github.com/entroos/entroos/runtime"
 )
-
-// restartBackoff spaces the restarts of a container: docker's.
-var restartBackoff = Backoff{Initial: 100 * time.Millisecond, Max: time.Minute}
-
-// restartReset is how long a container must be up for its back-off to begin
-// anew.
-const restartReset = 10 * time.Second
 
 // task is one container and what becomes of it.
 type task struct {
@@ -181,23 +173,6 @@ func (t *task) run(e *Execution, io runtime.IO, fresh bool, started func(error))
 	}
 }
 
-// resumes says whether the container is to run after a boot.
-func (t *task) resumes() bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	switch t.c.GetSpec().GetRestart().GetMode() {
-	case entroosv1.RestartPolicy_MODE_ALWAYS:
-		return true
-	case entroosv1.RestartPolicy_MODE_UNLESS_STOPPED:
-		return !t.stopWanted
-	case entroosv1.RestartPolicy_MODE_ON_FAILURE:
-		// One that waited for its restart had failed.
-		waited := t.c.GetState() == entroosv1.ContainerState_CONTAINER_STATE_RESTARTING
-		return !t.stopWanted && (t.interrupted || waited)
-	}
-	return false
-}
-
 // settle writes the receipt that an execution is owed which the box's last stop
 // cut off, if the disk did not take it before.
 func (t *task) settle() error {
@@ -222,106 +197,6 @@ func (t *task) rest() {
 			c.Pid, c.IpAddress = 0, ""
 		})
 	}
-}
-
-// abort ends the execution under way, if there is one, after run could not go
-// on: what was made is killed, and the receipt is that of an interrupted
-// execution. The container is not restarted.
-func (t *task) abort(e *Execution, cause error) {
-	end := &entroosv1.RunExited{ExitCode: exitNotStarted, Error: cause.Error()}
-	err := Protect("abort container "+t.id, func() error {
-		t.mu.Lock()
-		made := t.made
-		t.made = nil
-		t.mu.Unlock()
-		if made != nil {
-			if err := Protect("discard container "+t.id, func() error { return discard(made) }); err != nil {
-				t.all.logger.Error("container left something behind", "container", t.id, "error", err)
-			}
-		}
-		t.running(nil, nil)
-		starts, err := t.all.store.Starts()
-		if err != nil {
-			return err
-		}
-		for _, start := range starts {
-			if start.Container == t.id {
-				end.ExitCode = exitUnknown
-				t.finish(start.interrupted(), end, e)
-			}
-		}
-		if t.rest(); t.get().GetSpec().GetRemove() {
-			return t.all.erase(context.Background(), t)
-		}
-		return nil
-	})
-	if err != nil {
-		t.all.logger.Error("container's end not kept", "container", t.id, "error", err)
-	}
-	e.tell(end)
-}
-
-// notedEngine tells each task what was made for it, so that it can be ended
-// whatever becomes of the task. A panic while it is made is an error: the start
-// record is being written meanwhile, and has to be waited for.
-type notedEngine struct {
-	Engine
-	all *Workloads
-}
-
-func (n notedEngine) Create(ctx context.Context, id string, w *runtime.Workload, io runtime.IO) (c Container, err error) {
-	err = Protect("create container "+id, func() (err error) {
-		c, err = n.Engine.Create(ctx, id, w, io)
-		return err
-	})
-	n.all.mu.Lock()
-	t := n.all.tasks[id]
-	n.all.mu.Unlock()
-	if t != nil {
-		t.mu.Lock()
-		t.made = c
-		t.mu.Unlock()
-	}
-	return c, err
-}
-
-// pause waits for the time of a restart, and says whether there is to be one.
-func (t *task) pause(delay time.Duration) bool {
-	t.update(func(c *entroosv1.Container) {
-		c.State = entroosv1.ContainerState_CONTAINER_STATE_RESTARTING
-	})
-	timer := time.NewTimer(delay)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		t.update(func(c *entroosv1.Container) { c.Restarts++ })
-		return true
-	case <-t.noRestart():
-		t.update(func(c *entroosv1.Container) {
-			c.State = entroosv1.ContainerState_CONTAINER_STATE_EXITED
-		})
-		return false
-	}
-}
-
-// restarts says whether the container starts again after this end.
-func (t *task) restarts(end *entroosv1.RunExited) bool {
-	if t.held() {
-		return false
-	}
-	c := t.get()
-	policy := c.GetSpec().GetRestart()
-	switch policy.GetMode() {
-	case entroosv1.RestartPolicy_MODE_ALWAYS, entroosv1.RestartPolicy_MODE_UNLESS_STOPPED:
-		return true
-	case entroosv1.RestartPolicy_MODE_ON_FAILURE:
-		most := policy.GetMaxRetries()
-		if most == 0 {
-			most = math.MaxUint32
-		}
-		return end.GetExitCode() != 0 && c.GetRestarts() < most
-	}
-	return false
 }
 
 func (t *task) noRestart() <-chan struct{} {
