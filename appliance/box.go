@@ -110,6 +110,9 @@ func (b *Box) faults() []string {
 			all = append(all, text)
 		}
 	}
+	if p := b.Storage.problem(); p != "" {
+		all = append(all, p)
+	}
 	if b.Store != nil {
 		if err := b.Store.Damage(); err != nil {
 			all = append(all, fmt.Sprintf("the box's records are closed: %v; containers that run go on, and nothing else is started or kept; "+

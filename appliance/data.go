@@ -74,7 +74,7 @@ func MountStorage(ctx context.Context, reaper *nko.Reaper, settings func()) (Sto
 	device := s.Disk.Partitions[PartitionData]
 	err = checkExt4(ctx, reaper, device)
 	if err == nil {
-		_, err = mount.Mount(device, PermPath, "ext4", "errors=remount-ro", unix.MS_NOATIME|unix.MS_NODEV)
+		_, err = mount.Mount(device, PermPath, "ext4", dataOptions, unix.MS_NOATIME|unix.MS_NODEV)
 	}
 	if err != nil {
 		return fail(fmt.Errorf("the data partition %s is not mounted and left as it is: %w; "+
@@ -89,6 +89,12 @@ func MountStorage(ctx context.Context, reaper *nko.Reaper, settings func()) (Sto
 	}
 	return s, problems
 }
+
+// dataOptions are the data partition's. The blocks that mke2fs keeps for root (a
+// twentieth) are kept for the box's own records: overlayfs writes what
+// containers write as user 0, so the reserve is given to a user that nobody is,
+// and is there for capable processes alone, which are PID 1 and the services.
+const dataOptions = "errors=remount-ro,resuid=4294967294"
 
 // mountVolatile mounts memory at /perm, at most a quarter of it.
 func mountVolatile() error {

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	entroosv1 "github.com/entroos/entroos/api/entroos/v1"
+	"github.com/entroos/entroos/nko"
 )
 
 // ledgerPatience is how long a status waits for ledgerd.
@@ -111,35 +112,42 @@ func (b *Box) Status(ctx context.Context) (*entroosv1.GetStatusResponse, error) 
 	if st.Addresses, err = Addresses(); err != nil {
 		return nil, err
 	}
-	var fs unix.Statfs_t
-	if err := unix.Statfs(PermPath, &fs); err != nil {
-		return nil, fmt.Errorf("%s: %w", PermPath, err)
+	if st.DataTotalBytes, st.DataFreeBytes, err = dataSpace(); err != nil {
+		return nil, err
 	}
-	st.DataTotalBytes, st.DataFreeBytes = fs.Blocks*uint64(fs.Bsize), fs.Bavail*uint64(fs.Bsize)
 	if b.Workloads != nil {
 		st.ContainersRunning = uint32(len(b.Workloads.List(false)))
 	}
-	return st, b.ledgerStatus(ctx, st)
+	b.ledgerStatus(ctx, st)
+	return st, nil
 }
 
-// ledgerStatus adds what is known of receipts. That ledgerd does not answer is
-// no error: `services` tells.
-func (b *Box) ledgerStatus(ctx context.Context, st *entroosv1.GetStatusResponse) error {
+// ledgerStatus adds what is known of receipts. What is not known of them is a
+// problem of the box, and no failure of its status.
+func (b *Box) ledgerStatus(ctx context.Context, st *entroosv1.GetStatusResponse) {
 	if b.Store == nil {
-		return nil
+		return
+	}
+	unknown := func(what string, err error) {
+		st.State = "degraded"
+		st.Problems = append(st.Problems, fmt.Sprintf("%s: %v", what, err))
 	}
 	st.NodeId, st.ChainId = hex.EncodeToString(b.Store.Node[:]), b.Store.ChainID
 	var err error
-	if st.ReceiptsWaiting, err = b.Store.OutboxLen(); err != nil {
-		return err
+	if st.ReceiptsWaiting, err = b.Store.OutboxLen(); err != nil && b.Store.Damage() == nil { // damage is told by Problems
+		unknown("the number of waiting receipts is not known", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, ledgerPatience)
 	defer cancel()
 	l, err := b.Ledger.Status(ctx)
 	if err == nil {
 		st.GenesisHash, st.ReceiptsCommitted = l.GetGenesisHash(), l.GetTreeSize()
+		return
 	}
-	return nil
+	// Where ledgerd starts, or fails, the services tell.
+	if s := b.Supervisor.Service("ledgerd"); s != nil && s.Status().State == nko.StateRunning {
+		unknown("the number of receipts in the ledger is not known: ledgerd does not answer; see `services logs ledgerd`", err)
+	}
 }
 
 // memory gives the box's memory, and how much of it a new program could have,
