@@ -58,7 +58,8 @@ type keptEnd struct {
 type BootLog struct {
 	dir       string
 	lastWords *os.File
-	stderr    int // what descriptor 2 was
+	stderr    int           // what descriptor 2 was
+	kept      *panicRecords // are on the data partition by now; nil: they are not
 
 	mu     sync.Mutex // guards record
 	record bootRecord
@@ -67,8 +68,8 @@ type BootLog struct {
 
 // OpenBootLog begins the account of this boot in dir and gives how the one
 // before ended: reset says that a watchdog tells of it, pstore is the folder of
-// the kernel's panic records, which are kept and then erased. Errors are of
-// parts that could not be had; the BootLog may be used all the same.
+// the kernel's panic records, which are kept; ErasePanics follows. Errors are
+// of parts that could not be had; the BootLog may be used all the same.
 func OpenBootLog(dir, pstore string, reset bool) (*BootLog, PreviousBoot, error) {
 	l := &BootLog{dir: dir, stderr: -1, record: bootRecord{Started: time.Now()}}
 	var failed []error
@@ -92,7 +93,7 @@ func OpenBootLog(dir, pstore string, reset bool) (*BootLog, PreviousBoot, error)
 	err = l.keep(previous)
 	note(err)
 	if err == nil {
-		note(records.erase())
+		l.kept = records
 	}
 	note(l.flush())
 	note(l.prepareLastWords())
@@ -100,6 +101,15 @@ func OpenBootLog(dir, pstore string, reset bool) (*BootLog, PreviousBoot, error)
 		return l, previous, fmt.Errorf("the boot log: %w", errors.Join(failed...))
 	}
 	return l, previous, nil
+}
+
+// ErasePanics makes room in the firmware for another panic, when the records of
+// the last are kept. Some firmware takes its time.
+func (l *BootLog) ErasePanics() error {
+	if l.kept == nil {
+		return nil
+	}
+	return l.kept.erase()
 }
 
 // Note says how the box is about to end; an empty end says that it goes on. It
@@ -288,6 +298,11 @@ func (b *Box) StartBootLog(dog *Watchdog) {
 	l, previous, err := OpenBootLog(bootsPath, pstorePath, reset)
 	b.tellPreviousBoot(previous)
 	b.Boots = l
+	nko.Go("erasing of panic records", func() {
+		if err := l.ErasePanics(); err != nil {
+			b.Logger.Warn("boot log", "error", err)
+		}
+	})
 	if dog != nil {
 		dog.OnHunger(func(reason error) {
 			end, text := "", ""

@@ -158,6 +158,9 @@ func TestBootLog(t *testing.T) {
 	writeRecord(t, pstore, "Panic", 1, 1, time.Now(), initPanic)
 	l, previous = openBoot(t, dir, pstore)
 	want(previous, EndInit, "fatal error: concurrent map writes\n")
+	if err := l.ErasePanics(); err != nil {
+		t.Fatal(err)
+	}
 	if err := l.End(Reboot); err != nil {
 		t.Fatal(err)
 	}
