@@ -40,6 +40,8 @@ type Disk struct {
 	Size int64
 	// Interface is Virtio, USB, SATA or NVMe.
 	Interface Interface
+	// BadSectors are sectors of 512 bytes that cannot be read.
+	BadSectors []int64
 	// Serial is the serial number that the disk reports.
 	Serial string
 	// Unordered leaves the disk's place in the boot order to the firmware's own
@@ -160,7 +162,15 @@ func (d *Disk) args(i int) []string {
 	if d.Volatile != nil {
 		file, format = d.Volatile.Address(), "raw"
 	}
-	drive := fmt.Sprintf("if=none,id=%s,format=%s,cache=writeback,discard=unmap,file=%s", id, format, escape(file))
+	drive := fmt.Sprintf("if=none,id=%s,format=%s,cache=writeback,discard=unmap", id, format)
+	if len(d.BadSectors) == 0 {
+		drive += ",file=" + escape(file)
+	} else {
+		drive += ",file.driver=blkdebug,file.image.driver=file,file.image.filename=" + escape(file)
+		for n, sector := range d.BadSectors {
+			drive += fmt.Sprintf(",file.inject-error.%d.event=read_aio,file.inject-error.%d.errno=5,file.inject-error.%d.sector=%d", n, n, n, sector)
+		}
+	}
 	device := map[Interface]string{
 		Virtio: "virtio-blk-pci",
 		USB:    "usb-storage,bus=xhci.0,removable=on",

@@ -61,6 +61,7 @@ func TestReboot(t *testing.T) {
 		t.Errorf("the box came back as chain %s (%s), was %s (%s)", after.ChainID, after.GenesisHash, before.ChainID, before.GenesisHash)
 	}
 	b.checkReady("/dev/vda4")
+	b.checkPrevious("reboot")
 	// What ran was ended in order, has its receipt, and runs again.
 	if r := b.receipts(1)[0]; r.Outcome != "signaled" {
 		t.Errorf("the receipt of a container that the reboot ended says %+v", r)

@@ -103,6 +103,7 @@ func TestPowerCut(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.powerOn()
+	b.checkPrevious("interrupted")
 	all := b.receipts(2)
 	b.checkUnbroken(all)
 	outcomes := map[string]int{}
