@@ -83,8 +83,8 @@ func (k *kernelLog) serve(ctx context.Context) error {
 		return fmt.Errorf("the kernel's own messages: %w", err)
 	}
 	// Without us, the kernel says its errors itself again.
-	defer func() { _ = os.WriteFile(printkPath, before, 0) }() // it has just been written to
-	defer context.AfterFunc(ctx, func() { _ = f.Close() })()   // ends Read
+	defer func() { _ = os.WriteFile(printkPath, before, 0) }()                                   // it has just been written to
+	defer context.AfterFunc(ctx, nko.Guard("end of the kernel log", func() { _ = f.Close() }))() // ends Read
 	start, err := kernelStart()
 	if err != nil {
 		return err
