@@ -57,6 +57,9 @@ type Builder struct {
 	Stage0 string
 	// Userland is what is built and put on the root file system.
 	Userland []Program
+	// Config is the path of the appliance.yaml that is built in, with the services
+	// and images it names; empty for the example, which names none.
+	Config string
 	// Firmware is the hardware's.
 	Firmware firmware.Set
 	// Quick packs the root file system lightly: a larger UKI, in seconds. There
@@ -66,6 +69,9 @@ type Builder struct {
 	Files []File
 	// Progress gets a line for each step; nil for silence.
 	Progress io.Writer
+
+	appliance *appliance // Config, read
+	programs  []Program  // Userland and the services
 }
 
 // Result is the paths of what was built.
@@ -96,7 +102,9 @@ func (b *Builder) check() error {
 	if _, err := loadedSize(b.Kernel); err != nil {
 		return fmt.Errorf("the kernel %s: %w", b.Kernel, err)
 	}
-	return nil
+	var err error
+	b.appliance, err = readAppliance(b.Config)
+	return err
 }
 
 // Build builds both images and moves them to their places in Output only once
@@ -138,6 +146,9 @@ func (b Builder) Build(ctx context.Context) (result Result, err error) {
 	if err := b.buildUKI(ctx, work, uki); err != nil {
 		return Result{}, err
 	}
+	if err := checkFits(uki); err != nil {
+		return Result{}, err
+	}
 	disk := filepath.Join(work, "disk.img")
 	b.say("disk image")
 	if err := writeDisk(ctx, disk, diskContents{Version: b.Version, UKI: uki, DataSize: b.DataSize}); err != nil {
@@ -171,9 +182,31 @@ func (b Builder) Build(ctx context.Context) (result Result, err error) {
 	return result, nil
 }
 
+// maxUKI is the room for it on the EFI system partition, beside the boot loader
+// and the file system's own tables.
+const maxUKI = espSize - 4*mebibyte
+
+// checkFits refuses a UKI that the disk has no room for.
+func checkFits(uki string) error {
+	info, err := os.Stat(uki)
+	if err != nil {
+		return err
+	}
+	if info.Size() > maxUKI {
+		return fmt.Errorf("the unified kernel image has %d MiB, and the disk has room for %d MiB: build in fewer images or services",
+			info.Size()/mebibyte, int64(maxUKI/mebibyte))
+	}
+	return nil
+}
+
 // buildUKI goes all the way from Go packages to the UKI at path.
 func (b *Builder) buildUKI(ctx context.Context, work, path string) error {
-	built, err := b.buildUserland(ctx)
+	services, err := b.appliance.programs(ctx, b)
+	if err != nil {
+		return err
+	}
+	b.programs = slices.Concat(b.Userland, services)
+	built, err := b.buildPrograms(ctx, b.programs)
 	if err != nil {
 		return err
 	}
@@ -191,7 +224,7 @@ func (b *Builder) buildUKI(ctx context.Context, work, path string) error {
 	}
 	b.say("root file system")
 	root := filepath.Join(work, "root.squashfs")
-	if err := b.writeSquashfs(ctx, root, filepath.Join(work, "root"), slices.Concat(b.baseFiles(), built, b.firmwareFiles(), licences, b.Files,
+	if err := b.writeSquashfs(ctx, root, filepath.Join(work, "root"), slices.Concat(b.baseFiles(), built, b.firmwareFiles(), licences, b.appliance.files(), b.Files,
 		[]File{{Path: DataTemplate, Mode: 0o644, Source: template}})); err != nil {
 		return err
 	}

@@ -116,7 +116,7 @@ func (b *Builder) contents(ctx context.Context, uki string) (sbom.Contents, erro
 		Modules: strings.TrimSpace(string(modules)), Licence: filepath.Join(b.Source, "LICENSE"),
 		Programs: []sbom.File{{Name: "stage0", Path: b.programPath("stage0")}},
 	}
-	for _, program := range b.Userland {
+	for _, program := range b.programs {
 		contents.Programs = append(contents.Programs, sbom.File{Name: program.Path, Path: b.programPath(program.Path)})
 	}
 	inputs, err := b.inputs(ctx)

@@ -4,16 +4,21 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/entroos/entroos/image/hosttool"
 )
 
 // Program is a Go main package that is built for the root file system.
 type Program struct {
 	// Path is where the program lies on the root file system, absolute.
 	Path string
-	// Package is its import path; ./ is relative to the checkout.
+	// Package is its import path; ./ is relative to Folder.
 	Package string
+	// Folder is in the module that it is built in; empty for the checkout's.
+	Folder string
 	// Cgo links it with C libraries, statically. Tags are its build tags.
 	Cgo  bool
 	Tags string
@@ -47,10 +52,10 @@ func (b *Builder) programPath(onBox string) string {
 	return filepath.Join(b.Output, "programs", strings.ReplaceAll(strings.Trim(onBox, "/"), "/", "-"))
 }
 
-// buildUserland builds all programs.
-func (b *Builder) buildUserland(ctx context.Context) ([]File, error) {
-	files := make([]File, 0, len(b.Userland))
-	for _, program := range b.Userland {
+// buildPrograms builds all programs.
+func (b *Builder) buildPrograms(ctx context.Context, programs []Program) ([]File, error) {
+	files := make([]File, 0, len(programs))
+	for _, program := range programs {
 		output := b.programPath(program.Path)
 		if err := b.buildProgram(ctx, program, output); err != nil {
 			return nil, err
@@ -71,10 +76,45 @@ func (b *Builder) buildProgram(ctx context.Context, program Program, output stri
 		flags += " -linkmode external -extldflags -static"
 	}
 	args := []string{"build", "-trimpath", "-buildvcs=false", "-ldflags", flags, "-tags", program.Tags, "-o", output, program.Package}
-	// GOFLAGS may hold what changes the bytes.
-	environment := append(os.Environ(), "GOOS=linux", "GOARCH=amd64", "GOAMD64=v1", "GOFLAGS=", "GOEXPERIMENT=", cgo)
-	if err := run(ctx, command{name: "go", args: args, folder: b.Source, environment: environment}); err != nil {
+	if err := run(ctx, command{name: "go", args: args, folder: b.folder(program), environment: goEnvironment(cgo)}); err != nil {
 		return fmt.Errorf("building %s: %w", program.Package, err)
 	}
 	return nil
+}
+
+// folder is where go builds a program.
+func (b *Builder) folder(program Program) string {
+	if program.Folder != "" {
+		return program.Folder
+	}
+	return b.Source
+}
+
+// goEnvironment is go's when it builds for the box. GOFLAGS may hold what
+// changes the bytes, and a workspace other modules.
+func goEnvironment(more ...string) []string {
+	return append(append(os.Environ(), "GOOS=linux", "GOARCH=amd64", "GOAMD64=v1", "GOFLAGS=", "GOEXPERIMENT=", "GOWORK=off"), more...)
+}
+
+// runGo runs go in a folder.
+func (b *Builder) runGo(ctx context.Context, folder string, args ...string) error {
+	return run(ctx, command{name: "go", args: args, folder: folder, environment: goEnvironment("CGO_ENABLED=0")})
+}
+
+// askGo is what go prints.
+func (b *Builder) askGo(ctx context.Context, folder string, args ...string) (string, error) {
+	path, err := hosttool.Look("go")
+	if err != nil {
+		return "", err
+	}
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Dir = folder
+	cmd.Env = goEnvironment("CGO_ENABLED=0")
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	output, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("go %s: %w: %s", args[0], err, strings.TrimSpace(stderr.String()))
+	}
+	return strings.TrimSpace(string(output)), nil
 }

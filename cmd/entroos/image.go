@@ -35,6 +35,7 @@ type imageFlags struct {
 	kernel        string
 	quick         bool
 	firmware      string
+	config        string
 }
 
 func newImageBuildCommand() *cobra.Command {
@@ -67,6 +68,8 @@ func newImageBuildCommand() *cobra.Command {
 	command.Flags().StringVar(&flags.commandAppend, "cmdline-append", "", "further words for the kernel's command line")
 	command.Flags().StringVar(&flags.dataSize, "data-size", "256M", "size of the data partition in the image; the first boot grows it to the disk")
 	command.Flags().StringVar(&flags.kernel, "kernel", "", "use this bzImage instead of building one")
+	command.Flags().StringVar(&flags.config, "config", "",
+		"appliance.yaml to build in, with the services and images it names (default: the example's defaults)")
 	command.Flags().StringVar(&flags.firmware, "firmware", string(firmware.Pinned),
 		"network cards' firmware and processors' microcode from Debian: pinned versions, newest, or none")
 	command.Flags().BoolVar(&flags.quick, "quick", false, "pack lightly, for trials: larger and sooner")
@@ -88,6 +91,7 @@ func (f *imageFlags) build(ctx context.Context) (image.Result, error) {
 		Userland:    image.Userland(),
 		Progress:    os.Stderr,
 		Quick:       f.quick,
+		Config:      f.config,
 	}
 	if f.commandAppend != "" {
 		builder.CommandLine += " " + f.commandAppend

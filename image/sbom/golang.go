@@ -107,7 +107,7 @@ func (l *list) moduleLicences(m debug.Module) (*cdx.Licenses, error) {
 		}
 		version, err := module.EscapeVersion(m.Version)
 		if err != nil {
-			return nil, err
+			return nil, nil // as above: "(devel)"
 		}
 		folder := filepath.Join(l.contents.Modules, filepath.FromSlash(escaped)+"@"+version)
 		for _, pattern := range []string{"LICENSE*", "LICENCE*", "COPYING*", "License*", "LICENSES/*"} {
