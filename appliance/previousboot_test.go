@@ -68,8 +68,8 @@ func TestPanicRecords(t *testing.T) {
 	old, last := time.Unix(1_790_000_000, 0), time.Unix(1_790_000_900, 0)
 	writeRecord(t, dir, "Panic", 1, 1, old, "an older panic\n")
 	writeRecord(t, dir, "Oops", 1, 1, last, "oops\n")
-	writeRecord(t, dir, "Panic", 2, 1, last, "end of the log\n")
-	writeRecord(t, dir, "Panic", 2, 2, last, "begin of the log\n")
+	writeRecord(t, dir, "Panic", 2, 1, last.Add(time.Second), "end of the log\n")
+	writeRecord(t, dir, "Panic", 2, 2, last.Add(2*time.Second), "begin of the log\n")
 	for name, text := range map[string]string{"dmesg-efi_pstore-1.enc.z": "\x1f\x8b", "console-ramoops-0": "chatter"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)

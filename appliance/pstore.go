@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // pstorePath is where the kernel shows what a panic has saved, most often in
@@ -22,6 +23,10 @@ var pstoreHeader = regexp.MustCompile(`^(\w+)#(\d+) Part(\d+)\n`)
 
 // panicLogBytes bounds what is kept of a panic's log; its end is.
 const panicLogBytes = 16 << 10
+
+// longestDump is the time within which the records of one dump are written; the
+// firmware may be slow.
+const longestDump = time.Minute
 
 // panicRecords are the records in the kernel's store.
 type panicRecords struct {
@@ -95,10 +100,10 @@ func (r *panicRecords) log() string {
 	if last == nil {
 		return ""
 	}
-	// The records of one dump have one time.
+	// Each record of a dump has a time of its own, in seconds.
 	parts := slices.Clone(r.parts)
 	parts = slices.DeleteFunc(parts, func(p panicPart) bool {
-		return p.reason != last.reason || p.dump != last.dump || p.written != last.written
+		return p.reason != last.reason || p.dump != last.dump || last.written-p.written > int64(longestDump)
 	})
 	slices.SortFunc(parts, func(a, b panicPart) int { return b.part - a.part })
 	var text strings.Builder
