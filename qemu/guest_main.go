@@ -63,7 +63,9 @@ func prepareGuest() error {
 			return fmt.Errorf("mount %s: %w", m.target, err)
 		}
 	}
-	if err := unix.Mount("/dev/vda", "/perm", "ext4", 0, ""); err != nil {
+	// As a box does: through overlayfs, what containers write is root's, and what
+	// ext4 keeps for root is not for them.
+	if err := unix.Mount("/dev/vda", "/perm", "ext4", 0, "resuid=4294967294"); err != nil {
 		return fmt.Errorf("mount /perm: %w", err)
 	}
 	return errors.Join(

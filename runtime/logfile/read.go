@@ -179,17 +179,9 @@ func tornIfEnd(err error) error {
 	return err
 }
 
-// validSize is how much of f is whole records.
+// validSize is how much of f, from its beginning, is whole records. That its
+// end looks like one says nothing about what is before.
 func validSize(f *os.File) (int64, error) {
-	info, err := f.Stat()
-	if err != nil {
-		return 0, err
-	}
-	if size := info.Size(); size == 0 {
-		return 0, nil
-	} else if _, _, err := recordBefore(f, size); err == nil {
-		return size, nil // its end is a record's
-	}
 	return readRange(context.Background(), f, 0, -1, func(Entry) error { return nil })
 }
 
