@@ -86,7 +86,7 @@ workloads:
 	b.importFixture("busybox.tar")
 	b.until("the workload to run", func() (bool, string) {
 		out := b.run("ps")
-		return strings.Contains(out, "sleeper") && b.status().Problems == nil, out
+		return strings.Contains(out, "sleeper") && len(b.status().Problems) == 0, out
 	})
 	sleeper := b.run("ps", "-q")
 	if out := b.run("exec", "sleeper", "cat", "/etc/resolv.conf"); !strings.Contains(out, "nameserver 10.0.2.3") {
