@@ -21,7 +21,7 @@ type Config struct {
 	Services []Service `yaml:"services,omitzero"`
 	// Workloads are the containers started at boot.
 	Workloads []Workload `yaml:"workloads,omitzero"`
-	// Images are the OCI archives that the image's build puts into it: files,
+	// Images are the OCI archives that the image's build puts into it: *.tar,
 	// relative to the folder of appliance.yaml.
 	Images []string `yaml:"images,omitzero"`
 }
@@ -83,7 +83,8 @@ type Service struct {
 	// Name of the service and its program, /user/<name>. When not written it is
 	// the last element of Package that is no major version.
 	Name string `yaml:"name,omitzero"`
-	// Package is the import path of a Go command.
+	// Package is the import path of a Go command; or its module's folder, as
+	// ./name, relative to the folder of appliance.yaml.
 	Package string `yaml:"package,omitzero"`
 	// Version of Package's module, as for `go get`; empty is the latest.
 	Version      string   `yaml:"version,omitzero"`
