@@ -357,6 +357,27 @@ func TestGenesis(t *testing.T) {
 	}
 }
 
+func FuzzParseGenesis(f *testing.F) {
+	good := newFixture(f, types.BlockIDFlagCommit).genesis.File
+	f.Add(good)
+	f.Add(bytes.Replace(good, []byte(`"validators"`), []byte(`"Validators"`), 1))
+	f.Add([]byte(`{"validators":[{"pub_key":null}]}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		g, err := proof.ParseGenesis(b)
+		if err != nil {
+			return
+		}
+		if !bytes.Equal(g.File, b) || len(g.Validators().Validators) == 0 {
+			t.Fatal("another genesis was read")
+		}
+		for _, node := range g.Nodes {
+			if !g.HasNode(node) {
+				t.Fatal("a node is missing")
+			}
+		}
+	})
+}
+
 func FuzzVerify(f *testing.F) {
 	good := newFixture(f, types.BlockIDFlagCommit)
 	file := good.encode(f)
