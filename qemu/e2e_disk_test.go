@@ -192,7 +192,9 @@ func TestInstallFromStick(t *testing.T) {
 			t.Errorf("install %s: exit %d, %s; want %q", c.disk, exit, stderr, c.want)
 		}
 	}
+	begin := time.Now()
 	out := b.run("install", "nvme0n1", "--yes")
+	t.Logf("installing took %v", time.Since(begin).Round(time.Second))
 	if !strings.Contains(out, "read back and verified; the firmware starts it first (Boot0") {
 		t.Errorf("install says %s", out)
 	}
