@@ -91,9 +91,11 @@ func (u *uki) cutRoot() {
 	}
 	size := uint32(root+4096) &^ 511
 	le := binary.LittleEndian
-	header := u.data[int(le.Uint32(u.data[0x3c:]))+4+20+int(f.SizeOfOptionalHeader)+40*last:]
-	le.PutUint32(header[8:], size)
-	le.PutUint32(header[16:], size)
+	file := u.data[int(le.Uint32(u.data[0x3c:]))+4:]
+	clear(file[8:16]) // where the symbols are that stood behind it
+	section := file[20+int(f.SizeOfOptionalHeader)+40*last:]
+	le.PutUint32(section[8:], size)
+	le.PutUint32(section[16:], size)
 	u.data = u.data[:f.Sections[last].Offset+size]
 }
 
