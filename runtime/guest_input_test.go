@@ -59,7 +59,7 @@ func TestBoxIsClosedToContainers(t *testing.T) {
 	for _, address := range addresses {
 		got := newLines()
 		start := time.Now()
-		code, err := c.Exec(t.Context(), runtime.ExecSpec{Args: []string{"/bin/payload", "dial", address}}, runtime.IO{Stdout: got, Stderr: got})
+		code, err := c.Exec(t.Context(), runtime.ExecSpec{Args: []string{"/bin/payload", "dial", address, "5"}}, runtime.IO{Stdout: got, Stderr: got})
 		if err != nil {
 			t.Fatal(err)
 		}

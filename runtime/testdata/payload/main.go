@@ -160,7 +160,11 @@ func listenOnly(args []string) {
 }
 
 func dial(args []string) {
-	c, err := net.DialTimeout("tcp", args[0], 20*time.Second)
+	patience := 20
+	if len(args) > 1 {
+		patience = number(args[1])
+	}
+	c, err := net.DialTimeout("tcp", args[0], time.Duration(patience)*time.Second)
 	check(err)
 	_, err = io.Copy(os.Stdout, c)
 	check(err)
