@@ -122,7 +122,7 @@ func TestRemote(t *testing.T) {
 		host = key
 		return err == nil, fmt.Sprint(err)
 	})
-	if log := b.run("services", "logs", "remote"); !strings.Contains(log, ssh.FingerprintSHA256(host)) {
+	if log := b.serviceLog("remote"); !strings.Contains(log, ssh.FingerprintSHA256(host)) {
 		t.Errorf("the log does not tell the host key %s:\n%s", ssh.FingerprintSHA256(host), log)
 	}
 	if err := os.WriteFile(o.file("known_hosts"), []byte(knownhosts.Line([]string{knownhosts.Normalize(address)}, host)+"\n"), 0o600); err != nil {
@@ -130,10 +130,13 @@ func TestRemote(t *testing.T) {
 	}
 
 	t.Run("commands", func(t *testing.T) { checkRemoteCommands(t, o, address) })
-	t.Run("wrong key", func(t *testing.T) { checkWrongKey(t, b, address) })
-	t.Run("containers", func(t *testing.T) { checkContainersOutside(t, b) })
-	t.Run("name", func(t *testing.T) { checkName(t, b, names) })
-	t.Run("console", func(t *testing.T) { checkConsoleGuarded(t, b) })
+	t.Run("wrong key", func(t *testing.T) { checkWrongKey(t, b.in(t), address) })
+	t.Run("containers", func(t *testing.T) { checkContainersOutside(t, b.in(t)) })
+	t.Run("name", func(t *testing.T) { checkName(b.in(t), names) })
+	t.Run("console", func(t *testing.T) { checkConsoleGuarded(t, b.in(t)) })
+	if t.Failed() {
+		t.Logf("the service's log:\n%s", b.serviceLog("remote"))
+	}
 
 	b.run("config", "unset", "ssh.authorized_keys")
 	b.until("ssh to be off", func() (bool, string) {
@@ -141,6 +144,19 @@ func TestRemote(t *testing.T) {
 		return err != nil, "let in"
 	})
 	b.checkReady("/dev/vda4")
+}
+
+// in is the box for a subtest.
+func (b *box) in(t *testing.T) *box { return &box{TB: t, vm: b.vm} }
+
+// serviceLog is what a service wrote, to either of its outputs.
+func (b *box) serviceLog(name string) string {
+	b.Helper()
+	stdout, stderr, exit := b.try("services", "logs", name)
+	if exit != 0 {
+		b.Fatalf("services logs %s: exit %d: %s", name, exit, stderr)
+	}
+	return stdout + stderr
 }
 
 func checkRemoteCommands(t *testing.T, o *operator, address string) {
@@ -229,7 +245,7 @@ func checkWrongKey(t *testing.T, b *box, address string) {
 	if last := took[len(took)-1]; last < time.Second { // 250 ms, 500 ms, 1 s after three at once
 		t.Errorf("six refusals took %v", took)
 	}
-	if log := b.run("services", "logs", "remote"); !strings.Contains(log, ssh.FingerprintSHA256(stranger.key.PublicKey())) {
+	if log := b.serviceLog("remote"); !strings.Contains(log, ssh.FingerprintSHA256(stranger.key.PublicKey())) {
 		t.Errorf("the stranger is not in the log:\n%s", log)
 	}
 }
@@ -249,7 +265,7 @@ func checkContainersOutside(t *testing.T, b *box) {
 }
 
 // checkName asks the box for its own name, which follows its settings.
-func checkName(t *testing.T, b *box, port int) {
+func checkName(b *box, port int) {
 	b.expectName(port, "entroos.local.")
 	b.run("config", "set", "hostname", "cupboard")
 	b.expectName(port, "cupboard.local.")
@@ -321,7 +337,7 @@ func checkConsoleGuarded(t *testing.T, b *box) {
 	expect(`Password: `)
 	send("open sesame\r")
 	expect(`entroos> `)
-	if log := b.run("services", "logs", "kernel"); !strings.Contains(log, "wrong password on /dev/ttyS0") {
+	if log := b.serviceLog("kernel"); !strings.Contains(log, "wrong password on /dev/ttyS0") {
 		t.Errorf("the wrong password is not in the log:\n%.2000s", log)
 	}
 	var services []struct {
