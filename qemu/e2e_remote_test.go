@@ -279,13 +279,15 @@ func (b *box) expectName(port int, name string) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	conn, err := net.Dial("udp", fmt.Sprintf("127.0.0.1:%d", port))
+	// QEMU's network may send the answer from another port than the one asked:
+	// it has seen multicasts from the same port of the guest.
+	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer conn.Close()
 	b.until(name+" in mDNS", func() (bool, string) {
-		if _, err := conn.Write(packed); err != nil {
+		if _, err := conn.WriteToUDP(packed, &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port}); err != nil {
 			return false, err.Error()
 		}
 		if err := conn.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
