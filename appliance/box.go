@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -51,6 +50,8 @@ type Box struct {
 	follower *follower // nil until it is started
 	declared *declared // same
 	problems []string  // that stay until the next boot
+	// state is the folder of records, images, containers and ledger.
+	state string
 	// recordsLost: the records on the data partition cannot be used.
 	recordsLost bool
 	ready       time.Duration
@@ -152,20 +153,6 @@ func (b *Box) End(a Action) {
 // Ending gives the action once somebody has asked for the end.
 func (b *Box) Ending() <-chan Action { return b.stop }
 
-// OpenStore opens the box's records, or, when those cannot be had, keeps new
-// ones in memory.
-func (b *Box) OpenStore() error {
-	path := filepath.Join(PermPath, "entroos.db")
-	store, err := nko.OpenStore(path)
-	if err == nil {
-		b.Store = store
-		return nil
-	}
-	b.LoseRecords(fmt.Errorf("the box's records (%s) are left as they are, and new ones kept in memory only and lost at the next boot: %w", path, err))
-	b.Store, err = nko.OpenStore(RunPath + "/volatile.db")
-	return err
-}
-
 // LoseRecords notes that the box's records on the data partition cannot be used,
 // and why.
 func (b *Box) LoseRecords(err error) {
@@ -200,10 +187,10 @@ func (b *Box) RecordsLost() bool {
 // and receipts for the executions that the last stop cut off.
 func (b *Box) StartRuntime(ctx context.Context) error {
 	engine, err := runtime.New(runtime.Config{
-		Images:     PermPath + "/images",
-		Logs:       PermPath + "/logs",
-		Volumes:    PermPath + "/volumes",
-		Containers: PermPath + "/containers",
+		Images:     b.state + "/images",
+		Logs:       b.state + "/logs",
+		Volumes:    b.state + "/volumes",
+		Containers: b.state + "/containers",
 		Run:        RunPath + "/runc",
 		Runc:       "/bin/runc",
 		Cgroup:     "/workloads",

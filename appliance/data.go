@@ -34,7 +34,7 @@ func MountStorage(ctx context.Context, reaper *nko.Reaper, settings func()) (Sto
 	var problems []string
 	fail := func(err error) (Storage, []string) {
 		problems = append(problems, err.Error())
-		if err := mountVolatile(); err != nil {
+		if err := mountVolatile(PermPath); err != nil {
 			problems = append(problems, err.Error())
 		}
 		return s, problems
@@ -96,8 +96,8 @@ func MountStorage(ctx context.Context, reaper *nko.Reaper, settings func()) (Sto
 // and is there for capable processes alone, which are PID 1 and the services.
 const dataOptions = "errors=remount-ro,resuid=4294967294"
 
-// mountVolatile mounts memory at /perm, at most a quarter of it.
-func mountVolatile() error {
-	_, err := mount.Mount("tmpfs", PermPath, "tmpfs", "mode=0755,size=25%", unix.MS_NODEV)
+// mountVolatile mounts memory, at most a quarter of it.
+func mountVolatile(path string) error {
+	_, err := mount.Mount("tmpfs", path, "tmpfs", "mode=0755,size=25%", unix.MS_NODEV)
 	return err
 }

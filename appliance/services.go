@@ -21,7 +21,7 @@ func (b *Box) StartLedger() error {
 		Process: &nko.ProcessSpec{
 			Path: "/bin/ledgerd",
 			Args: []string{
-				"--home", PermPath + "/ledger",
+				"--home", b.state + "/ledger",
 				"--socket", LedgerSocket,
 				"--chain-id", b.Store.ChainID,
 				"--node", hex.EncodeToString(b.Store.Node[:]),

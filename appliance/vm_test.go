@@ -216,7 +216,12 @@ func TestRecordsThatCannotBeOpened(t *testing.T) {
 		t.Fatal(err)
 	}
 	partition := fmt.Sprintf("%s?offset=%d", m.disk, start)
-	for _, command := range []string{"rm entroos.db", "write " + garbage + " entroos.db"} {
+	// An image's layer and a container's log, as far as a box without records
+	// could tell: left over.
+	for _, command := range []string{
+		"rm entroos.db", "write " + garbage + " entroos.db", "mkdir images", "mkdir images/layers", "mkdir images/layers/sha256-1",
+		"mkdir logs", "mkdir logs/web",
+	} {
 		if out, err := exec.Command("debugfs", "-w", "-R", command, partition).CombinedOutput(); err != nil {
 			t.Fatalf("debugfs: %v: %s", err, out)
 		}
@@ -229,5 +234,11 @@ func TestRecordsThatCannotBeOpened(t *testing.T) {
 	out, err := exec.Command("debugfs", "-R", "cat entroos.db", partition).Output()
 	if err != nil || !bytes.Equal(out, bytes.Repeat([]byte("no records "), 10_000)) {
 		t.Errorf("the file was changed: %d bytes, %v", len(out), err)
+	}
+	for folder, want := range map[string]string{"images/layers": "/sha256-1/", "logs": "/web/"} {
+		out, err := exec.Command("debugfs", "-R", "ls -p "+folder, partition).CombinedOutput()
+		if err != nil || !strings.Contains(string(out), want) {
+			t.Errorf("%s lost its content (%v): %s", folder, err, out)
+		}
 	}
 }
