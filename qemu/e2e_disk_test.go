@@ -85,8 +85,8 @@ func TestFirstBootGrowsThroughPowerCuts(t *testing.T) {
 	checkDisk(t, file)
 }
 
-// checkGrowth fails the test unless the first boot grew the data partition to
-// 1 TB in less than 30 s.
+// checkGrowth fails the test unless this boot grew the data partition to 1 TB in
+// less than 30 s.
 func (b *box) checkGrowth() {
 	b.Helper()
 	if s := b.diskStatus(); s.DataTotal < terabyte*95/100 {
@@ -169,18 +169,16 @@ func checkDisk(t *testing.T, file string) {
 	}
 }
 
-// TestInstallFromStick boots from a USB stick of 1 TB, which the first boot fills
-// in time, installs to the NVMe disk, and reboots with the stick still in: the
-// firmware starts the NVMe disk.
+// TestInstallFromStick boots from a USB stick, installs to the NVMe disk, and
+// reboots with the stick still in: the firmware starts the NVMe disk.
 func TestInstallFromStick(t *testing.T) {
 	t.Parallel()
 	nvme := filepath.Join(t.TempDir(), "nvme")
 	b := boot(t, func(c *qemu.Config) {
-		c.Disks[0].Interface, c.Disks[0].Unordered, c.Disks[0].Size = qemu.USB, true, terabyte
+		c.Disks[0].Interface, c.Disks[0].Unordered = qemu.USB, true
 		c.Disks = append(c.Disks, qemu.Disk{File: nvme, Raw: true, Size: 2 << 30, Interface: qemu.NVMe, Unordered: true})
 	})
 	b.checkReady("/dev/sda4")
-	b.checkGrowth()
 	stick := b.status()
 	if list := b.run("install"); !strings.Contains(list, "/dev/nvme0n1") || !strings.Contains(list, "the box runs from it") {
 		t.Errorf("install lists %s", list)
@@ -217,11 +215,12 @@ func TestInstallFromStick(t *testing.T) {
 
 // TestDamagedData boots with a damaged data partition, and follows what the box
 // says to do: first nothing is left of it; then the superblock is lost, and
-// behind it the records are garbage.
+// behind it the records are garbage. The first boot that can mount it grows it
+// to the disk of 1 TB, in time.
 func TestDamagedData(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "disk")
-	b := newBox(t, func(c *qemu.Config) { c.Disks[0].File, c.Disks[0].Raw, c.Disks[0].Size = file, true, 1<<30 })
+	b := newBox(t, func(c *qemu.Config) { c.Disks[0].File, c.Disks[0].Raw, c.Disks[0].Size = file, true, terabyte })
 	disk, err := os.OpenFile(file, os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -270,6 +269,7 @@ func TestDamagedData(t *testing.T) {
 	if _, stderr, exit := b.try("data", "repair", "--yes"); exit == 0 || !strings.Contains(stderr, "--keep-volumes") {
 		t.Errorf("repair of records: exit %d, %s", exit, stderr)
 	}
+	b.checkGrowth()
 	b.run("data", "reset", "--keep-volumes", "--yes")
 
 	b.run("reboot")
@@ -279,9 +279,6 @@ func TestDamagedData(t *testing.T) {
 		if _, stderr, exit := b.try("data", verb, "--yes"); exit == 0 || !strings.Contains(stderr, "mounted and well") {
 			t.Errorf("data %s on a box that is well: exit %d, %s", verb, exit, stderr)
 		}
-	}
-	if size := b.diskStatus().DataTotal; size < 600<<20 {
-		t.Errorf("new data has %d bytes on a disk of 1 GiB", size)
 	}
 	b.powerOff()
 	out, err := exec.Command("/sbin/debugfs", "-R", "ls -p volumes", at).CombinedOutput()
