@@ -89,7 +89,7 @@ func largeImage(t testing.TB, archive io.Writer) {
 		tw := tar.NewWriter(w)
 		block := make([]byte, 1<<20)
 		random := rand.NewChaCha8([32]byte{})
-		for i := range 96 {
+		for i := range 64 {
 			if _, err := random.Read(block[:len(block)/2]); err != nil { // half of it can be packed
 				t.Fatal(err)
 			}
