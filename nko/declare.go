@@ -15,15 +15,16 @@ import (
 type Declaration struct {
 	// Boot starts those too that ran to their end in an earlier boot.
 	Boot bool
-	// Partial specs are not all that there are: none is removed.
+	// Partial specs are not the ones that should hold: what is there is neither
+	// removed nor replaced, and only what is missing is made.
 	Partial bool
 }
 
 // Declare makes the box's declared containers those of specs, each by its name:
 // one that is missing is made and started; one whose spec has changed, or whose
 // image is another one by now, is stopped and replaced; one that specs do not
-// have is stopped and removed. Volumes stay. A container that an operator has
-// stopped stays so.
+// have is stopped and removed. Volumes stay, those too that images ask for. A
+// container that an operator has stopped stays so.
 //
 // The errors, one for each container that is not as specs have it, leave the
 // others as they should be, and an older container of that name in place.
@@ -47,7 +48,7 @@ func (w *Workloads) Declare(ctx context.Context, specs []*entroosv1.WorkloadSpec
 		if ctx.Err() != nil {
 			return append(failed, ctx.Err())
 		}
-		if err := w.declare(ctx, wanted[spec.GetName()], how.Boot); err != nil {
+		if err := w.declare(ctx, wanted[spec.GetName()], how); err != nil {
 			failed = append(failed, fmt.Errorf("workload %s: %w", spec.GetName(), err))
 		}
 	}
@@ -55,22 +56,28 @@ func (w *Workloads) Declare(ctx context.Context, specs []*entroosv1.WorkloadSpec
 }
 
 // declare makes one container what spec says.
-func (w *Workloads) declare(ctx context.Context, spec *entroosv1.WorkloadSpec, boot bool) error {
+func (w *Workloads) declare(ctx context.Context, spec *entroosv1.WorkloadSpec, how Declaration) error {
+	have := w.named(spec.GetName())
+	// Its image need not be there, either.
+	if how.Partial && have.GetSpec().GetDeclared() && !proto.Equal(have.GetSpec(), spec) {
+		return nil
+	}
 	workload, err := w.engine.Resolve(spec)
 	if err != nil {
 		return err
 	}
-	have := w.named(spec.GetName())
 	switch {
 	case have == nil:
 	case !have.GetSpec().GetDeclared():
 		return fmt.Errorf("%w by a container that was made by hand; remove it, or give this one another name", ErrNameTaken)
 	case proto.Equal(have.GetSpec(), spec) && have.GetImageDigest() == imageDigest(workload):
-		if !boot || !ranToItsEnd(have) {
+		if !how.Boot || !ranToItsEnd(have) {
 			return nil
 		}
 		_, err := w.Start(have.GetId())
 		return err
+	case how.Partial: // its image alone is another one
+		return nil
 	default:
 		w.logger.Info("workload is replaced", "container", spec.GetName())
 		if err := w.discard(ctx, have); err != nil {

@@ -52,6 +52,15 @@ func TestDeclare(t *testing.T) {
 	if failed := b.Declare(t.Context(), nil, Declaration{Partial: true}); len(failed) != 0 || len(b.ids()) != 3 {
 		t.Errorf("%v; a partial declaration leaves %v", failed, b.ids())
 	}
+	differs := proto.CloneOf(one)
+	differs.Args = []string{"built in"}
+	if failed := b.Declare(t.Context(), []*entroosv1.WorkloadSpec{differs}, Declaration{Partial: true}); len(failed) != 0 || b.ids()["one"] != first["one"] {
+		t.Errorf("%v; a partial declaration replaces: %v, was %v", failed, b.ids(), first)
+	}
+	third := declaredSpec("three", always, "3")
+	if failed := b.Declare(t.Context(), []*entroosv1.WorkloadSpec{differs, third}, Declaration{Partial: true}); len(failed) != 0 || b.ids()["three"] == "" {
+		t.Errorf("%v; a partial declaration does not make what is missing: %v", failed, b.ids())
+	}
 	changed := proto.CloneOf(one)
 	changed.Args = []string{"other"}
 	b.declareAll(t, false, changed)
@@ -109,6 +118,9 @@ func TestDeclareFollowsTheImage(t *testing.T) {
 	b.engine.mu.Lock()
 	b.engine.digest = [32]byte{9}
 	b.engine.mu.Unlock()
+	if failed := b.Declare(t.Context(), []*entroosv1.WorkloadSpec{spec}, Declaration{Partial: true}); len(failed) != 0 || b.ids()["one"] != before {
+		t.Errorf("%v; a partial declaration follows the image", failed)
+	}
 	b.declareAll(t, false, spec)
 	if after := b.ids()["one"]; after == before || after == "" {
 		t.Error("the container of an older image was kept")

@@ -152,6 +152,14 @@ func TestAnonymousVolumes(t *testing.T) {
 	if _, err := os.Lstat(filepath.Join(b.config.Containers, id)); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("its volumes are left: %v", err)
 	}
+	// A declared workload's next container has them.
+	s.Declared, s.Name, s.Args = true, "declared", []string{"write", "/new/data/kept", "kept"}
+	b.mustRun(s)
+	s.Args = []string{"cat", "/new/data/kept"}
+	if got := b.mustRun(s); got != "kept\n" {
+		t.Errorf("the container in its place sees %q", got)
+	}
+	s.Declared, s.Name = false, ""
 	// What the spec mounts there is in its place.
 	s.Mounts, s.Args = []*entroosv1.VolumeMount{{Source: "named", Target: "/new/data"}}, []string{"write", "/new/data/x", "y"}
 	b.mustRun(s)

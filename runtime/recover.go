@@ -104,7 +104,7 @@ func (r *Runtime) recoverFolders() error {
 }
 
 // Remove deletes what a closed container has left: what it wrote, anonymous
-// volumes too, its log, and its slot. Removing one that was never made is no error.
+// volumes too (a declared workload has none), its log, and its slot. Removing one that was never made is no error.
 func (r *Runtime) Remove(_ context.Context, id string) error {
 	if !idPattern.MatchString(id) {
 		return invalid("container id %q", id)

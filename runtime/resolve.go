@@ -84,6 +84,7 @@ func (r *Runtime) Resolve(spec *entroosv1.WorkloadSpec) (*Workload, error) {
 		func() error { return w.resolveProcess(spec, config, home) },
 		func() error { return w.resolveStop(spec, config) },
 		func() error { return w.resolveMounts(spec.Mounts, config.Volumes) },
+		func() error { return w.keepVolumes(spec) },
 		func() error { return w.resolveLimits(spec.Limits) },
 		func() error { return w.resolveNetwork(spec) },
 	} {

@@ -2,6 +2,8 @@ package runtime
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"path"
 	"regexp"
 	"slices"
@@ -59,6 +61,27 @@ func (w *Workload) resolveMounts(mounts []*entroosv1.VolumeMount, image map[stri
 	slices.SortFunc(w.Mounts, func(a, b Mount) int {
 		return cmp.Or(cmp.Compare(strings.Count(a.Target, "/"), strings.Count(b.Target, "/")), cmp.Compare(a.Target, b.Target))
 	})
+	return nil
+}
+
+// keepVolumes names the anonymous volumes of a declared workload after it: its
+// container is replaced by another when its settings or its image change, and
+// that one finds what this one has written.
+func (w *Workload) keepVolumes(spec *entroosv1.WorkloadSpec) error {
+	if !spec.GetDeclared() {
+		return nil
+	}
+	for i, m := range w.Mounts {
+		if m.Source != "" {
+			continue
+		}
+		target := sha256.Sum256([]byte(m.Target))
+		source := spec.GetName() + "." + hex.EncodeToString(target[:16])
+		if !volumePattern.MatchString(source) {
+			return invalid("no volume can be named after the workload %.300q", spec.GetName())
+		}
+		w.Mounts[i].Source = source
+	}
 	return nil
 }
 

@@ -22,7 +22,8 @@ import (
 // in its bundle, where no container can reach.
 //
 // Named volumes are shared, and stay. Anonymous ones, which images ask for, lie
-// beside what the container writes, and are removed with it.
+// beside what the container writes, and are removed with it; those of declared
+// workloads have names, and stay.
 
 // volume is what a Mount's source means: a name in a folder.
 type volume struct {

@@ -188,3 +188,36 @@ func TestCapabilities(t *testing.T) {
 		t.Errorf("%v, %v", all, err)
 	}
 }
+
+func TestVolumesOfDeclaredWorkloads(t *testing.T) {
+	r := newTestRuntime(t, v1.Config{Cmd: []string{"/run"}, Volumes: map[string]struct{}{"/data": {}, "/named": {}, "/other": {}}})
+	sources := func(name string, declared bool, memory uint64) map[string]string {
+		t.Helper()
+		w, err := r.Resolve(&entroosv1.WorkloadSpec{
+			Name: name, Image: "test", Declared: declared, Limits: &entroosv1.Limits{MemoryBytes: memory},
+			Mounts: []*entroosv1.VolumeMount{{Source: "mine", Target: "/named"}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := make(map[string]string)
+		for _, m := range w.Mounts {
+			all[m.Target] = m.Source
+		}
+		return all
+	}
+	if got := sources("db", false, 0); got["/data"] != "" || got["/named"] != "mine" {
+		t.Errorf("of one that is not declared: %v", got)
+	}
+	db := sources("db", true, 0)
+	if again := sources("db", true, 64<<20); !reflect.DeepEqual(again, db) {
+		t.Errorf("after a change: %v, was %v", again, db)
+	}
+	other := sources("db2", true, 0)
+	if db["/data"] == "" || db["/data"] == db["/other"] || db["/data"] == other["/data"] || db["/named"] != "mine" {
+		t.Errorf("%v; of another: %v", db, other)
+	}
+	if _, err := r.Resolve(&entroosv1.WorkloadSpec{Name: "../db", Image: "test", Declared: true}); !errors.Is(err, ErrInvalid) {
+		t.Errorf("a name that leads elsewhere: %v", err)
+	}
+}
