@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"debug/pe"
-	"encoding/binary"
 	"fmt"
 	"os"
 	"os/exec"
@@ -71,32 +70,17 @@ func (u *uki) change(section, from, to string) {
 	copy(s[i:], to+strings.Repeat(" ", len(from)-len(to)))
 }
 
-// cutRoot leaves of the root file system, which is the UKI's last part, a few
-// kilobytes: stage0 cannot mount it, and exits.
-func (u *uki) cutRoot() {
+// breakRoot makes the root file system one that cannot be mounted, so that
+// stage0 exits.
+func (u *uki) breakRoot() {
 	u.Helper()
-	root := bytes.Index(u.section(".initrd"), []byte("hsqs"))
-	if root < 0 {
+	initrd := u.section(".initrd")
+	// A superblock: the magic number, 24 bytes of numbers, version 4.0.
+	found := regexp.MustCompile(`(?s)hsqs.{24}\x04\x00\x00\x00`).FindIndex(initrd)
+	if found == nil {
 		u.Fatal("no squashfs in the UKI's initramfs")
 	}
-	f, err := pe.NewFile(bytes.NewReader(u.data))
-	if err != nil {
-		u.Fatal(err)
-	}
-	// The table of sections is behind signature, file header and optional
-	// header; a section's sizes, in memory and in the file, are at 8 and 16.
-	last := len(f.Sections) - 1
-	if f.Sections[last].Name != ".initrd" {
-		u.Fatalf("the UKI's last section is %s", f.Sections[last].Name)
-	}
-	size := uint32(root+4096) &^ 511
-	le := binary.LittleEndian
-	file := u.data[int(le.Uint32(u.data[0x3c:]))+4:]
-	clear(file[8:16]) // where the symbols are that stood behind it
-	section := file[20+int(f.SizeOfOptionalHeader)+40*last:]
-	le.PutUint32(section[8:], size)
-	le.PutUint32(section[16:], size)
-	u.data = u.data[:f.Sections[last].Offset+size]
+	clear(initrd[found[0]:found[1]])
 }
 
 // newer makes the UKI the next version; it gives that.
@@ -214,7 +198,7 @@ func TestBadUpdateIsLeft(t *testing.T) {
 	u := readUKI(t)
 	version := u.newer()
 	// stage0 finds no root file system, and exits.
-	u.cutRoot()
+	u.breakRoot()
 	u.change(".cmdline", "panic=10", "panic=1")
 	disk := diskWithUpdate(t, u, "entroos_"+version+"+3.efi")
 	b := newBox(t, func(c *qemu.Config) { c.Disks = []qemu.Disk{disk} })
