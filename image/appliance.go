@@ -44,7 +44,7 @@ func readAppliance(path string) (*appliance, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the box's settings: %w", err)
 	}
-	parsed, err := config.Parse(path, text)
+	parsed, err := config.ParseBuiltIn(path, text)
 	if err != nil {
 		return nil, err
 	}

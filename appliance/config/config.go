@@ -123,11 +123,21 @@ func Default() *Config {
 	return &Config{Hostname: "entroos", SSH: SSH{Port: 22}, Resources: Resources{Target: 0.2}}
 }
 
-// Parse reads a file alone, without defaults. name stands in the errors, which
-// are *Error, all of them joined.
+// Parse reads a box's own file alone, without defaults. What it leaves to the
+// built-in one, Merge checks. name stands in the errors, which are *Error, all
+// of them joined.
 func Parse(name string, text []byte) (*Config, error) {
+	return parseAlone(name, text, true)
+}
+
+// ParseBuiltIn is Parse for a built-in file, which leaves nothing to another.
+func ParseBuiltIn(name string, text []byte) (*Config, error) {
+	return parseAlone(name, text, false)
+}
+
+func parseAlone(name string, text []byte, alone bool) (*Config, error) {
 	c := new(Config)
-	d := &decoder{config: c}
+	d := &decoder{config: c, alone: alone}
 	if err := d.read(name, text); err != nil {
 		return nil, err
 	}
@@ -143,7 +153,9 @@ const (
 // Merge gives what holds for a box: its own file over the built-in one over
 // the defaults, key by key. A key of own takes the place of the same key of
 // builtIn; maps are merged, so that network.interfaces.eth0 leaves eth1 as it
-// was; lists take each other's place as a whole. Either text may be empty.
+// was; lists take each other's place as a whole. Where own asks for DHCP it
+// takes builtIn's addresses and gateway away, and where it has addresses,
+// builtIn's DHCP. Either text may be empty.
 func Merge(builtIn, own []byte) (*Config, error) {
 	c := Default()
 	d := &decoder{config: c}
@@ -156,7 +168,28 @@ func Merge(builtIn, own []byte) (*Config, error) {
 	if err := d.read(OwnName, own); err != nil {
 		return nil, err
 	}
+	above := &decoder{config: new(Config)}
+	if err := above.read(OwnName, own); err != nil {
+		return nil, err
+	}
+	for name, i := range above.config.Network.Interfaces {
+		c.Network.Interfaces[name] = i.over(c.Network.Interfaces[name])
+	}
 	return c, d.validate()
+}
+
+// over takes from merged, i over another, what of the other excludes i.
+func (i Interface) over(merged Interface) Interface {
+	switch {
+	case i.DHCP != nil && *i.DHCP:
+		merged.Addresses = i.Addresses
+	case i.DHCP == nil && len(i.Addresses) > 0:
+		merged.DHCP = nil
+	}
+	if merged.UsesDHCP() {
+		merged.Gateway = i.Gateway
+	}
+	return merged
 }
 
 // Marshal gives the file that Parse reads as c.

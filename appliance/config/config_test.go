@@ -164,7 +164,8 @@ func TestParseErrors(t *testing.T) {
 		{"network: {interfaces: {eth0: {addresses: [10.255.255.255/8]}}}", `f.yaml:1:43: network.interfaces.eth0.addresses[0]: "10.255.255.255/8" is the network's broadcast`},
 		{"network: {interfaces: {eth0: {addresses: [10.0.0.1/8], dhcp: true}}}", `f.yaml:1:62: network.interfaces.eth0.dhcp: DHCP and addresses exclude each other`},
 		{"network: {interfaces: {eth0: {addresses: [10.0.0.1/24], gateway: 10.0.1.1}}}", `f.yaml:1:66: network.interfaces.eth0.gateway: 10.0.1.1 is in the network of none`},
-		{"network: {interfaces: {eth0: {gateway: 10.0.1.1}}}", `f.yaml:1:40: network.interfaces.eth0.gateway: with DHCP the gateway comes from there`},
+		{"network: {interfaces: {eth0: {gateway: ten}}}", `f.yaml:1:40: network.interfaces.eth0.gateway: "ten" is no IP address`},
+		{"network: {interfaces: {eth0: {dhcp: true, gateway: 10.0.1.1}}}", `f.yaml:1:52: network.interfaces.eth0.gateway: with DHCP the gateway comes from there`},
 		{"network: {interfaces: {eth0.5: {dhcp: true}}}", `f.yaml:1:24: network.interfaces.eth0.5: "eth0.5" is no name of an interface`},
 		{"time: {servers: [a b]}", `f.yaml:1:18: time.servers[0]: "a b" is neither`},
 		{"console: {password: secret}", `f.yaml:1:21: console.password: this is no bcrypt hash`},
@@ -260,10 +261,59 @@ func TestMergeSaysWhichFile(t *testing.T) {
 		{"hostname: 5", "", "built-in appliance.yaml:1:11: "},
 		{"hostname: a", "hostname: 5", "appliance.yaml:1:11: "},
 		// Each alone is fine.
-		{"network: {interfaces: {eth0: {dhcp: true}}}", "network: {interfaces: {eth0: {addresses: [10.0.0.3/24]}}}", "built-in appliance.yaml:1:37: network.interfaces.eth0.dhcp: "},
+		{"", "network: {interfaces: {eth0: {gateway: 10.0.0.1}}}", "appliance.yaml:1:40: network.interfaces.eth0.gateway: with DHCP"},
+		{"network: {interfaces: {eth0: {addresses: [10.0.0.3/24]}}}", "network: {interfaces: {eth0: {gateway: 10.0.1.1}}}", "appliance.yaml:1:40: network.interfaces.eth0.gateway: 10.0.1.1 is in"},
+		// A built-in file is the lowest.
+		{"network: {interfaces: {eth0: {gateway: 10.0.0.1}}}", "", "built-in appliance.yaml:1:40: network.interfaces.eth0.gateway: with DHCP"},
 	} {
 		if _, err := config.Merge([]byte(c.builtIn), []byte(c.own)); err == nil || !strings.HasPrefix(err.Error(), c.want) {
 			t.Errorf("%v\nwant %s", err, c.want)
 		}
+	}
+}
+
+// TestMergeOfInterfaces: how an interface has its address is one key's to say,
+// whatever the other file had.
+func TestMergeOfInterfaces(t *testing.T) {
+	yes, no := true, false
+	const static = "{addresses: [10.0.0.2/24], gateway: 10.0.0.1}"
+	for _, c := range []struct {
+		builtIn, own string
+		want         config.Interface
+	}{
+		{static, "{dhcp: true}", config.Interface{DHCP: &yes}},
+		{"{dhcp: false, addresses: [10.0.0.2/24]}", "{dhcp: true}", config.Interface{DHCP: &yes}},
+		{static, "{addresses: []}", config.Interface{Addresses: []string{}}},
+		{"{dhcp: true}", static, config.Interface{Addresses: []string{"10.0.0.2/24"}, Gateway: "10.0.0.1"}},
+		{static, "{gateway: 10.0.0.9}", config.Interface{Addresses: []string{"10.0.0.2/24"}, Gateway: "10.0.0.9"}},
+		{"{addresses: [10.0.0.2/24]}", "{dhcp: false, gateway: 10.0.0.9}", config.Interface{DHCP: &no, Addresses: []string{"10.0.0.2/24"}, Gateway: "10.0.0.9"}},
+		{static, "{dhcp: }", config.Interface{Addresses: []string{"10.0.0.2/24"}, Gateway: "10.0.0.1"}},
+	} {
+		file := func(eth0 string) []byte { return []byte("network: {interfaces: {eth0: " + eth0 + "}}") }
+		if _, err := config.Parse("own", file(c.own)); err != nil {
+			t.Errorf("%s alone: %v", c.own, err)
+		}
+		merged, err := config.Merge(file(c.builtIn), file(c.own))
+		if err != nil {
+			t.Errorf("%s over %s: %v", c.own, c.builtIn, err)
+			continue
+		}
+		if got := merged.Network.Interfaces["eth0"]; !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s over %s is %+v, want %+v", c.own, c.builtIn, got, c.want)
+		}
+	}
+}
+
+func TestReservedServices(t *testing.T) {
+	for _, name := range []string{"health", "admin", "ledgerd", "ntp", "settings", "outbox", "runtime", "remote", "trial", "workloads", "network", "init", "console-x", "dhcp-eth7", "power-button-1"} {
+		for _, text := range []string{"{package: a.b/c, name: " + name + "}", "{package: a.b/" + name + "/v2}"} {
+			_, err := config.Parse("f", []byte("services: ["+text+"]"))
+			if err == nil || !strings.Contains(err.Error(), "is a service of the box itself") {
+				t.Errorf("%s: %v", text, err)
+			}
+		}
+	}
+	if _, err := config.Parse("f", []byte("services: [{package: a.b/healthy}, {package: a.b/c, name: my-health}, {package: a.b/console}]")); err != nil {
+		t.Error(err)
 	}
 }

@@ -18,6 +18,7 @@ type decoder struct {
 	file   *document
 	places map[string]place // of values, by path; the last file's
 	errors []*Error
+	alone  bool // what lies below the file is not known
 }
 
 // place is where a value was written.

@@ -41,6 +41,9 @@ func FuzzParse(f *testing.F) {
 		if !reflect.DeepEqual(again, c) {
 			t.Fatalf("%q is understood as\n%+v\nwritten as\n%s\nand then understood as\n%+v", text, c, out, again)
 		}
+		if _, err := config.ParseBuiltIn("f", text); err != nil {
+			return
+		}
 		if _, err := config.Merge(text, text); err != nil {
 			t.Fatalf("%q cannot be laid over itself: %v", text, err)
 		}

@@ -102,7 +102,9 @@ func (d *decoder) validateInterface(at string, i Interface) {
 	if i.UsesDHCP() && len(i.Addresses) > 0 {
 		d.wrong(at+".dhcp", "DHCP and addresses exclude each other; write dhcp: false beside the addresses")
 	}
-	if i.UsesDHCP() && i.Gateway != "" {
+	// Another file below may have the addresses.
+	above := d.alone && i.Addresses == nil && (i.DHCP == nil || !*i.DHCP)
+	if i.UsesDHCP() && i.Gateway != "" && !above {
 		d.wrong(at+".gateway", "with DHCP the gateway comes from there too; leave it out, or name addresses")
 	}
 	var networks []netip.Prefix
@@ -117,7 +119,7 @@ func (d *decoder) validateInterface(at string, i Interface) {
 		}
 		networks = append(networks, p)
 	}
-	if i.Gateway == "" || i.UsesDHCP() {
+	if i.Gateway == "" || i.UsesDHCP() && !above {
 		return
 	}
 	gateway, err := parseAddr(i.Gateway)
@@ -126,6 +128,7 @@ func (d *decoder) validateInterface(at string, i Interface) {
 		d.wrong(at+".gateway", "%v", err)
 	case slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Addr() == gateway }):
 		d.wrong(at+".gateway", "%s is the box's own address", gateway)
+	case above:
 	case len(networks) == 0:
 		d.wrong(at+".gateway", "a gateway needs an address of the box's own beside it: addresses: [192.168.1.7/24]")
 	case !slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(gateway) }) && !gateway.IsLinkLocalUnicast():
@@ -231,6 +234,8 @@ func (d *decoder) validateServices(services []Service) {
 		switch {
 		case !servicePattern.MatchString(s.Name):
 			d.wrong(at+".name", "%.60q is no name: letters, digits, '_', '.' and '-', at most 63", s.Name)
+		case reserved(s.Name):
+			d.wrong(at+".name", "%.60q is a service of the box itself; give this one another name, e.g. name: my-%s", s.Name, s.Name)
 		case names[s.Name]:
 			d.wrong(at+".name", "two services have the name %.60q", s.Name)
 		}
