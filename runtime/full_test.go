@@ -116,3 +116,28 @@ func TestVolumesOfImages(t *testing.T) {
 		}
 	}
 }
+
+func TestReplaceFolder(t *testing.T) {
+	root, err := os.OpenRoot(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	for _, name := range []string{".new-a", ".new-a/content", "a", ".new-b", "b", "b/mine"} {
+		if err := root.Mkdir(name, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := replaceFolder(root, ".new-a", "a"); err != nil {
+		t.Error("an empty folder: ", err)
+	}
+	if _, err := root.Stat("a/content"); err != nil {
+		t.Error(err)
+	}
+	if err := replaceFolder(root, "a", "c"); err != nil {
+		t.Error("no folder: ", err)
+	}
+	if err := replaceFolder(root, ".new-b", "b"); err == nil {
+		t.Error("a folder with something in it was replaced")
+	}
+}

@@ -47,10 +47,24 @@ func (c *Container) makeVolume(v volume, target string) (_ *os.File, err error) 
 	if err := unix.Syncfs(int(f.Fd())); err != nil {
 		return nil, fmt.Errorf("bring it to the disk: %w", err)
 	}
-	if err := v.root.Rename(next, v.name); err != nil {
+	if err := replaceFolder(v.root, next, v.name); err != nil {
 		return nil, err
 	}
 	return openVolume(v.root, v.name)
+}
+
+// replaceFolder puts one folder in place of nothing or of an empty one, which
+// os.Root does not.
+func replaceFolder(root *os.Root, from, to string) error {
+	dir, err := root.Open(".")
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if err := unix.Renameat(int(dir.Fd()), from, int(dir.Fd()), to); err != nil {
+		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
+	}
+	return nil
 }
 
 // fillVolume copies what the container's root file system has at the target.
