@@ -24,7 +24,8 @@ type Declaration struct {
 // one that is missing is made and started; one whose spec has changed, or whose
 // image is another one by now, is stopped and replaced; one that specs do not
 // have is stopped and removed. Volumes stay, those too that images ask for. A
-// container that an operator has stopped stays so.
+// container that an operator has stopped stays so; one whose start has failed is
+// started again, at growing intervals.
 //
 // The errors, one for each container that is not as specs have it, leave the
 // others as they should be, and an older container of that name in place.
@@ -71,11 +72,11 @@ func (w *Workloads) declare(ctx context.Context, spec *entroosv1.WorkloadSpec, h
 	case !have.GetSpec().GetDeclared():
 		return fmt.Errorf("%w by a container that was made by hand; remove it, or give this one another name", ErrNameTaken)
 	case proto.Equal(have.GetSpec(), spec) && have.GetImageDigest() == imageDigest(workload):
-		if !how.Boot || !ranToItsEnd(have) {
-			return nil
+		if how.Boot && ranToItsEnd(have) {
+			_, err := w.Start(have.GetId())
+			return err
 		}
-		_, err := w.Start(have.GetId())
-		return err
+		return w.startAgain(have.GetId())
 	case how.Partial: // its image alone is another one
 		return nil
 	default:

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -148,5 +149,78 @@ func TestDeclareErrors(t *testing.T) {
 	cancel()
 	if failed := b.Declare(ctx, []*entroosv1.WorkloadSpec{good, bad}, Declaration{}); len(failed) == 0 || !errors.Is(failed[len(failed)-1], context.Canceled) {
 		t.Errorf("after its context's end: %v", failed)
+	}
+}
+
+// TestDeclareStartsAgain: what could not be started is tried again, and told of
+// for as long as it does not run.
+func TestDeclareStartsAgain(t *testing.T) {
+	for _, mode := range []entroosv1.RestartPolicy_Mode{
+		entroosv1.RestartPolicy_MODE_ALWAYS, entroosv1.RestartPolicy_MODE_UNLESS_STOPPED,
+		entroosv1.RestartPolicy_MODE_ON_FAILURE, entroosv1.RestartPolicy_MODE_NO,
+	} {
+		t.Run(mode.String(), func(t *testing.T) {
+			b := newBench(t)
+			noProgram := errors.New("no such program")
+			fail := func(err error) {
+				b.engine.mu.Lock()
+				defer b.engine.mu.Unlock()
+				b.engine.createErr = err
+			}
+			spec := declaredSpec("one", mode, "1")
+			declare := func() []error {
+				return b.Declare(t.Context(), []*entroosv1.WorkloadSpec{spec}, Declaration{})
+			}
+			due := func() {
+				task, err := b.find("one")
+				if err != nil {
+					t.Fatal(err)
+				}
+				eventually(t, "the failed start is over", func() bool { return !task.active() })
+				task.mu.Lock()
+				defer task.mu.Unlock()
+				if wait := time.Until(task.failed.again); wait <= 0 || wait > startBackoff.Max {
+					t.Errorf("the next start is due in %v", wait)
+				}
+				task.failed.again = time.Now()
+			}
+			fail(noProgram)
+			for starts := 1; starts <= 3; starts++ {
+				for range 2 { // the second is too early for a start
+					if failed := declare(); len(failed) != 1 || !errors.Is(failed[0], noProgram) {
+						t.Fatalf("after %d starts: %v", starts, failed)
+					}
+				}
+				if got := len(b.receipts(t)); got != starts {
+					t.Errorf("%d starts, want %d", got, starts)
+				}
+				due()
+			}
+			// An operator's stop holds.
+			if _, err := b.Stop(t.Context(), "one", 0); err != nil {
+				t.Fatal(err)
+			}
+			fail(nil)
+			if failed := declare(); len(failed) != 0 || len(b.List(false)) != 0 {
+				t.Errorf("stopped by an operator: %v, running: %v", failed, b.List(false))
+			}
+			fail(noProgram)
+			if _, err := b.Start("one"); !errors.Is(err, noProgram) {
+				t.Fatal(err)
+			}
+			due()
+			fail(nil)
+			if failed := declare(); len(failed) != 0 || len(b.List(false)) != 1 {
+				t.Errorf("what can be started: %v, running: %v", failed, b.List(false))
+			}
+			// One that has run and ended is not started again.
+			(<-b.engine.created).end(runtime.Result{})
+			if mode == entroosv1.RestartPolicy_MODE_NO {
+				eventually(t, "it ends", func() bool { return len(b.List(false)) == 0 })
+				if failed := declare(); len(failed) != 0 || len(b.List(false)) != 0 {
+					t.Errorf("a job that has run: %v, running: %v", failed, b.List(false))
+				}
+			}
+		})
 	}
 }

@@ -26,6 +26,7 @@ type task struct {
 	workload   *runtime.Workload    // its workload
 	stopNow    chan struct{}        // closed: no restart any more
 	stopWanted bool                 // an operator has stopped it
+	failed     failedStart          // its last start, if that failed
 
 	made Container // the last that the engine made for it
 

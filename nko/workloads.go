@@ -166,17 +166,20 @@ func (w *Workloads) launch(t *task, io runtime.IO, fresh bool) (*Execution, erro
 			t.abort(e, err)
 		}
 	})
+	var err error
 	select {
-	case err := <-started:
-		return e, err
+	case err = <-started:
 	case <-e.done:
 		select {
-		case err := <-started:
-			return e, err
+		case err = <-started:
 		default:
-			return e, errors.New(e.exited.GetError())
+			err = errors.New(e.exited.GetError())
 		}
 	}
+	if fresh {
+		t.noteStart(err)
+	}
+	return e, err
 }
 
 // Start starts a container; one that runs already goes on.
