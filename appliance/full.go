@@ -23,7 +23,7 @@ func (s Storage) problem() string {
 	case free >= total/fullPart:
 		return ""
 	}
-	return fmt.Sprintf("the data partition is full (%s of %s free): containers and imports get no space left, receipts are still written from a reserve; "+
+	return fmt.Sprintf("the data partition is full (%s of %s free): containers that run get no space, nothing is started or imported, receipts are still written from a reserve; "+
 		"remove containers (`rm`) and images (`images prune`), or what fills the volumes",
 		units.BytesSize(float64(free)), units.BytesSize(float64(total)))
 }

@@ -4,6 +4,7 @@ package qemu_test
 
 import (
 	"context"
+	"io"
 	"net"
 	"path/filepath"
 	"regexp"
@@ -49,7 +50,7 @@ func (b *box) awaitReady() string {
 	b.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), endDeadline+bootDeadline)
 	defer cancel()
-	found, err := b.vm.Expect(ctx, regexp.MustCompile(`entroos: ready in [0-9.]+s([^\r\n]*)`))
+	found, err := b.vm.Expect(ctx, regexp.MustCompile(`entroos: ready in [0-9.]+s([^\r\n]*)[\r\n]`))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -83,14 +84,18 @@ func TestUntimelyEnds(t *testing.T) {
 	}
 	b.checkPrevious("panic", "sysrq triggered crash\n", "Call Trace")
 
-	b.fault(faults, "fatal")
+	order := b.fault(faults, "fatal")
 	if said := b.awaitReady(); !strings.Contains(said, "death of PID 1") {
 		t.Errorf("the box says that it is ready, and %q", said)
 	}
 	b.checkPrevious("init", "fatal error: concurrent map writes\n", "appliance.(*Box).fault")
 
+	if err := order.Close(); err != nil {
+		t.Fatal(err)
+	}
 	stalled := time.Now()
-	b.fault(faults, "stall")
+	order = b.fault(faults, "stall")
+	defer order.Close()
 	if said := b.awaitReady(); !strings.Contains(said, "watchdog") {
 		t.Errorf("the box says that it is ready, and %q", said)
 	}
@@ -99,15 +104,16 @@ func TestUntimelyEnds(t *testing.T) {
 	b.checkReady("/dev/vda4")
 }
 
-// fault orders a fault of the box.
-func (b *box) fault(socket, word string) {
+// fault orders a fault of the box. The port has to stay open until the box has
+// read of it.
+func (b *box) fault(socket, word string) io.Closer {
 	b.Helper()
 	c, err := net.Dial("unix", socket)
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer c.Close()
 	if _, err := c.Write([]byte(word + "\n")); err != nil {
 		b.Fatal(err)
 	}
+	return c
 }
