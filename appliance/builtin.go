@@ -22,18 +22,37 @@ import (
 // BuiltInImages is where the image's build puts OCI archives.
 const BuiltInImages = "/usr/share/entroos/images"
 
-// importedArchives has, by an archive's fingerprint, the digests of its images.
-const importedArchives record.Bucket[[]string] = "appliance/built-in images"
+// importedArchives has, by an archive's fingerprint, the images that its first
+// import gave.
+const importedArchives record.Bucket[[]archivedImage] = "appliance/built-in archives"
+
+type archivedImage struct {
+	Digest     string
+	References []string
+}
+
+// absent says whether the image is to be imported again: it was removed, and
+// not only replaced by another that has its names now.
+func (i archivedImage) absent(have []*entroosv1.Image) bool {
+	if slices.ContainsFunc(have, func(h *entroosv1.Image) bool { return h.GetDigest() == i.Digest }) {
+		return false
+	}
+	return len(i.References) == 0 || slices.ContainsFunc(i.References, func(name string) bool {
+		return !slices.ContainsFunc(have, func(h *entroosv1.Image) bool { return slices.Contains(h.GetReferences(), name) })
+	})
+}
 
 // images is what the runtime does for built-in ones.
 type images interface {
 	Images() ([]*entroosv1.Image, error)
 	Import(ctx context.Context, archive io.Reader, reference string) ([]*entroosv1.Image, error)
+	RestoreImages(ctx context.Context, archive io.Reader, reference string) ([]*entroosv1.Image, error)
 }
 
 // importBuiltIn imports the archives in folder whose images are not there: at
 // the first boot, after an update that brought others, and after they were
-// removed. Each archive that cannot be imported is an error, and is tried
+// removed. An archive that was imported before takes no name from another image:
+// an operator has brought a newer one. Each archive that cannot be imported is an error, and is tried
 // again at the next boot.
 func importBuiltIn(ctx context.Context, engine images, db *bbolt.DB, folder string) []error {
 	names, err := filepath.Glob(filepath.Join(folder, "*.tar"))
@@ -62,9 +81,9 @@ func importArchive(ctx context.Context, engine images, db *bbolt.DB, name string
 	if err != nil {
 		return err
 	}
-	var digests []string
+	var known []archivedImage
 	if err := record.View(db, func(tx *bbolt.Tx) error {
-		digests, _, err = importedArchives.Get(tx, print)
+		known, _, err = importedArchives.Get(tx, print)
 		return err
 	}); err != nil {
 		return err
@@ -73,24 +92,26 @@ func importArchive(ctx context.Context, engine images, db *bbolt.DB, name string
 	if err != nil {
 		return err
 	}
-	there := func(digest string) bool {
-		return slices.ContainsFunc(have, func(i *entroosv1.Image) bool { return i.GetDigest() == digest })
-	}
-	if len(digests) > 0 && !slices.ContainsFunc(digests, func(d string) bool { return !there(d) }) {
+	absent := func(i archivedImage) bool { return i.absent(have) }
+	if len(known) > 0 && !slices.ContainsFunc(known, absent) {
 		return nil
 	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	imported, err := engine.Import(ctx, f, strings.ToLower(strings.TrimSuffix(filepath.Base(name), ".tar")))
+	reference := strings.ToLower(strings.TrimSuffix(filepath.Base(name), ".tar"))
+	if len(known) > 0 {
+		_, err := engine.RestoreImages(ctx, f, reference)
+		return err
+	}
+	imported, err := engine.Import(ctx, f, reference)
 	if err != nil {
 		return err
 	}
-	digests = nil
 	for _, i := range imported {
-		digests = append(digests, i.GetDigest())
+		known = append(known, archivedImage{i.GetDigest(), i.GetReferences()})
 	}
-	return record.Update(db, func(tx *bbolt.Tx) error { return importedArchives.Put(tx, print, digests) })
+	return record.Update(db, func(tx *bbolt.Tx) error { return importedArchives.Put(tx, print, known) })
 }
 
 // smallFile bounds the files of an archive that a fingerprint takes in whole.

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
@@ -33,6 +34,12 @@ func (s *storedImages) Images() ([]*entroosv1.Image, error) {
 func (s *storedImages) Import(ctx context.Context, archive io.Reader, reference string) ([]*entroosv1.Image, error) {
 	s.imports++
 	images, err := s.Store.Import(ctx, archive, reference)
+	return protoImages(images), err
+}
+
+func (s *storedImages) RestoreImages(ctx context.Context, archive io.Reader, reference string) ([]*entroosv1.Image, error) {
+	s.imports++
+	images, err := s.Restore(ctx, archive, reference)
 	return protoImages(images), err
 }
 
@@ -71,7 +78,7 @@ func TestBuiltInImages(t *testing.T) {
 		}
 	}
 	check(0, 0) // none is built in
-	archive := func(file, reference string) {
+	archive := func(file string, references ...string) {
 		t.Helper()
 		image, err := random.Image(200_000, 2)
 		if err != nil {
@@ -86,11 +93,31 @@ func TestBuiltInImages(t *testing.T) {
 		if image, err = mutate.ConfigFile(image, config); err != nil {
 			t.Fatal(err)
 		}
-		ref, err := name.ParseReference(reference)
+		named := make(map[name.Reference]v1.Image)
+		for _, reference := range references {
+			ref, err := name.ParseReference(reference)
+			if err != nil {
+				t.Fatal(err)
+			}
+			named[ref] = image
+		}
+		if err := tarball.MultiRefWriteToFile(filepath.Join(folder, file), named); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// byHand has an operator import another image.
+	byHand := func(reference string) {
+		t.Helper()
+		archive("operator.tar", reference)
+		f, err := os.Open(filepath.Join(folder, "operator.tar"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := tarball.WriteToFile(filepath.Join(folder, file), ref, image); err != nil {
+		defer f.Close()
+		if _, err := engine.Import(t.Context(), f, ""); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Remove(f.Name()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -105,6 +132,48 @@ func TestBuiltInImages(t *testing.T) {
 		t.Fatal(err)
 	}
 	check(4, 3) // what was removed is there again
+
+	// An operator's newer import keeps the name, whether the built-in one is
+	// still there or pruned.
+	meaning := func(reference string) string {
+		t.Helper()
+		image, err := store.Get(reference)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return image.Digest
+	}
+	builtIn := meaning("one:1")
+	byHand("one:1")
+	replaced := meaning("one:1")
+	check(5, 4)
+	if err := store.Remove(t.Context(), builtIn, func(*bbolt.Tx, string) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	check(5, 3)
+	if got := meaning("one:1"); got != replaced || got == builtIn {
+		t.Errorf("the name means %s, not %s; built in is %s", got, replaced, builtIn)
+	}
+	// An archive of another version may have the name.
+	archive("One.tar", "one:1")
+	check(6, 4)
+	if meaning("one:1") == replaced {
+		t.Error("an update's image does not have its name")
+	}
+	// Of two names an operator has taken one.
+	archive("both.tar", "both:1", "both:2")
+	check(7, 5)
+	builtIn = meaning("both:1")
+	byHand("both:1")
+	replaced = meaning("both:1")
+	if err := store.Remove(t.Context(), builtIn, func(*bbolt.Tx, string) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	check(9, 6)
+	if meaning("both:1") != replaced || meaning("both:2") != builtIn {
+		t.Errorf("the names mean %s and %s", meaning("both:1"), meaning("both:2"))
+	}
+	check(9, 6)
 
 	writeFile(t, filepath.Join(folder, "bad.tar"), "no archive")
 	failed := importBuiltIn(t.Context(), engine, db, folder)

@@ -23,6 +23,16 @@ func (r *Runtime) Import(ctx context.Context, archive io.Reader, ref string) ([]
 	return imageMessages(images), nil
 }
 
+// RestoreImages is Import for an archive that was imported before: a name that
+// means another image by now goes on to mean that one.
+func (r *Runtime) RestoreImages(ctx context.Context, archive io.Reader, ref string) ([]*entroosv1.Image, error) {
+	images, err := r.images.Restore(ctx, archive, ref)
+	if err != nil {
+		return nil, fmt.Errorf("import: %w", err)
+	}
+	return imageMessages(images), nil
+}
+
 // Images gives all images, the latest import first.
 func (r *Runtime) Images() ([]*entroosv1.Image, error) {
 	images, err := r.images.Images()

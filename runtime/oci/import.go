@@ -26,6 +26,16 @@ import (
 // image that carries no name is named fallback, when that is given. The images
 // are in the archive's order.
 func (s *Store) Import(ctx context.Context, r io.Reader, fallback string) ([]Image, error) {
+	return s.importNamed(ctx, r, fallback, false)
+}
+
+// Restore is Import for an archive that was imported before: a name that means
+// another image by now goes on to mean that one.
+func (s *Store) Restore(ctx context.Context, r io.Reader, fallback string) ([]Image, error) {
+	return s.importNamed(ctx, r, fallback, true)
+}
+
+func (s *Store) importNamed(ctx context.Context, r io.Reader, fallback string, keepNames bool) ([]Image, error) {
 	if fallback != "" {
 		name, err := NormalizeReference(fallback)
 		if err != nil {
@@ -33,11 +43,11 @@ func (s *Store) Import(ctx context.Context, r io.Reader, fallback string) ([]Ima
 		}
 		fallback = name
 	}
-	images, err := s.importArchive(ctx, r, fallback)
+	images, err := s.importArchive(ctx, r, fallback, keepNames)
 	return images, printable(space.Explain(err))
 }
 
-func (s *Store) importArchive(ctx context.Context, r io.Reader, fallback string) ([]Image, error) {
+func (s *Store) importArchive(ctx context.Context, r io.Reader, fallback string, keepNames bool) ([]Image, error) {
 	left, err := space.NewRoom(s.dir)
 	if err != nil {
 		return nil, err
@@ -64,7 +74,7 @@ func (s *Store) importArchive(ctx context.Context, r io.Reader, fallback string)
 	}
 	in := &importing{
 		store: s, archive: a, left: left, staged: make(map[string]stagedLayer), layers: make(map[string]layerRecord),
-		checked: make(map[layerSource]bool),
+		checked: make(map[layerSource]bool), keepNames: keepNames,
 	}
 	return in.run(ctx, images)
 }
@@ -99,6 +109,8 @@ type importing struct {
 	staged  map[string]stagedLayer // by key, those that are new
 	layers  map[string]layerRecord // by key, those that were there
 	checked map[layerSource]bool   // those whose digests were verified
+
+	keepNames bool // names that are taken stay where they are
 }
 
 // stagedLayer is an unpacked layer under a temporary name.
@@ -281,6 +293,13 @@ func (in *importing) commit(images []found, records []imageRecord) ([]Image, err
 				}
 			}
 			for _, name := range f.names {
+				_, taken, err := referenceBucket.Get(tx, name)
+				if err != nil {
+					return err
+				}
+				if taken && in.keepNames {
+					continue
+				}
 				if err := referenceBucket.Put(tx, name, f.digest.String()); err != nil {
 					return err
 				}
