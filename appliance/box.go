@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -49,7 +50,7 @@ type Box struct {
 	own      *ownSettings
 	follower *follower // nil until it is started
 	declared *declared // same
-	problems []string  // that stay until the next boot
+	problems []problem // that stay until the next boot
 	// state is the folder of records, images, containers and ledger.
 	state string
 	// recordsLost: the records on the data partition cannot be used.
@@ -58,6 +59,9 @@ type Box struct {
 	trial       *Trial        // nil until it is known which UKI runs
 	judged      chan struct{} // closed at the first verdict
 	stop        chan Action
+	cutStart    context.CancelFunc // nil before Begin
+	begun       chan struct{}      // closed when the start has ended
+	lengthy     atomic.Bool        // the start is at what may take long
 	version     versionCache
 	disks       sync.Mutex // held while a disk is installed, repaired or made anew
 	twins       twinWatch
@@ -74,7 +78,7 @@ const (
 
 // NewBox makes a Box without parts.
 func NewBox(logger *slog.Logger, log *nko.LogRing) *Box {
-	return &Box{Logger: logger, Log: log, Settings: NewSettings(), own: newOwnSettings(), judged: make(chan struct{}), stop: make(chan Action, 1)}
+	return &Box{Logger: logger, Log: log, Settings: NewSettings(), own: newOwnSettings(), judged: make(chan struct{}), begun: make(chan struct{}), stop: make(chan Action, 1)}
 }
 
 // Problem notes what is wrong with the box until the next boot: it is degraded.
@@ -85,49 +89,12 @@ func (b *Box) Problem(err error) {
 	b.Logger.Error("problem", "what", err.Error())
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.problems = append(b.problems, err.Error())
+	b.problems = append(b.problems, problem{text: err.Error(), outside: isOutside(err)})
 }
 
 // Problems says all that is wrong now, each with a way out: with the box, and
 // with what its settings ask for.
 func (b *Box) Problems() []string { return append(b.faults(), b.complaints()...) }
-
-// faults says what is wrong with the box itself: it is degraded.
-func (b *Box) faults() []string {
-	b.mu.Lock()
-	all := slices.Clone(b.problems)
-	b.mu.Unlock()
-	if b.Storage.Disk != nil && b.Storage.Data != "" {
-		if twin := b.twins.look(b.Storage.Disk, "/sys", "/dev"); twin != "" {
-			all = append(all, twin)
-		}
-	}
-	for _, s := range b.Supervisor.Unhealthy() {
-		if s.State == nko.StateFailing {
-			text := fmt.Sprintf("service %s is failing (%s); see `services logs %s`", s.Name, s.LastExit, s.Name)
-			if s.Name == ledgerService && b.Storage.Data != "" {
-				text += "; where its file is damaged, `data reset --keep-volumes` begins a new ledger"
-			}
-			all = append(all, text)
-		}
-	}
-	if p := b.Storage.problem(); p != "" {
-		all = append(all, p)
-	}
-	if b.Store != nil {
-		if err := b.Store.Damage(); err != nil {
-			all = append(all, fmt.Sprintf("the box's records are closed: %v; containers that run go on, and nothing else is started or kept; "+
-				"save what the volumes hold and reboot; if it comes again, replace the disk or use `data reset`", err))
-		}
-	}
-	if b.Workloads != nil && b.Workloads.Problem() != "" {
-		all = append(all, b.Workloads.Problem())
-	}
-	if b.Outbox != nil && b.Outbox.Problem() != "" {
-		all = append(all, b.Outbox.Problem())
-	}
-	return all
-}
 
 // State is "starting", "ready" or "degraded".
 func (b *Box) State() string {

@@ -26,68 +26,100 @@ type Storage struct {
 
 // MountStorage finds the boot disk and mounts its partitions. It always leaves
 // a writable /perm: when the data partition cannot be had, one in memory. What
-// is wrong is given as problems, each with a way out. settings is called when
-// the settings partition is mounted, before the check of the data partition,
-// which may take long.
-func MountStorage(ctx context.Context, reaper *nko.Reaper, settings func()) (Storage, []string) {
-	var s Storage
-	var problems []string
-	fail := func(err error) (Storage, []string) {
-		problems = append(problems, err.Error())
-		if err := mountVolatile(PermPath); err != nil {
-			problems = append(problems, err.Error())
-		}
-		return s, problems
+// is wrong becomes problems of the box, each with a way out. settings is called
+// when the settings partition is mounted, before the check of the data
+// partition, which may take long. When ctx ends it leaves what it has.
+//
+// What stands on disks, the box's or any stick's, may be anything: each stage may
+// panic, and the next has what the ones before it got.
+func (b *Box) MountStorage(ctx context.Context, settings func()) {
+	if b.stage("%w", func() error { return b.findDisk(ctx) }) {
+		b.mountFAT()
+		b.stage("the settings of the box are not followed: %w", func() error { settings(); return nil })
+		b.mountData(ctx)
 	}
+	if b.Storage.Data == "" && ctx.Err() == nil {
+		b.Problem(mountVolatile(PermPath))
+	}
+}
+
+// stage does one stage of what is done to disks. When it fails, or panics, that
+// is a problem of the box, in the format's words.
+func (b *Box) stage(format string, do func() error) bool {
+	err := nko.Protect("storage", do)
+	if err != nil {
+		b.Problem(fmt.Errorf(format, err))
+	}
+	return err == nil
+}
+
+// findDisk finds the boot disk.
+func (b *Box) findDisk(ctx context.Context) error {
 	partition, err := BootPartition()
 	if err != nil {
-		return fail(fmt.Errorf("data is kept in memory only and lost at the next boot: %w", err))
+		return fmt.Errorf("data is kept in memory only and lost at the next boot: %w", err)
 	}
-	s.Disk, err = FindBootDisk(ctx, partition)
+	disk, err := FindBootDisk(ctx, partition)
 	switch {
 	case errors.Is(err, ErrAmbiguousDisk):
-		return fail(fmt.Errorf("the data partition is not mounted: %w; unplug all but one and reboot", err))
+		return outside(fmt.Errorf("the data partition is not mounted: %w; unplug all but one and reboot", err))
 	case err != nil:
-		return fail(fmt.Errorf("the data partition is not mounted: %w; check the disk's cable and reboot", err))
+		return fmt.Errorf("the data partition is not mounted: %w; check the disk's cable and reboot", err)
 	}
-	if err := s.Disk.settle(); err != nil {
-		problems = append(problems, fmt.Sprintf("the boot disk's partition table is not as it should be, and the data partition does not fill the disk: %s; "+
-			"the box runs; check the disk and reboot", err))
+	b.Storage.Disk = disk
+	return nil
+}
+
+// mountFAT makes the disk the box's own, and mounts the ESP and the settings.
+func (b *Box) mountFAT() {
+	disk := b.Storage.Disk
+	b.stage("the boot disk's partition table is not as it should be, and the data partition does not fill the disk: %w; "+
+		"the box runs; check the disk and reboot", disk.settle)
+	for _, m := range []struct {
+		path   string
+		number int
+	}{{ESPPath, PartitionESP}, {SettingsPath, PartitionSettings}} {
+		device := disk.Partitions[m.number]
+		b.stage("%w", func() error { return outside(mendFAT(device)) })
+		b.stage("%w; the box runs without it", func() error {
+			_, err := mount.Mount(device, m.path, "vfat", "utf8,umask=0077",
+				unix.MS_RDONLY|unix.MS_DIRSYNC|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC)
+			return err
+		})
 	}
-	const vfat = "utf8,umask=0077"
-	for _, m := range []mountPoint{
-		{path: ESPPath, fstype: "vfat", data: vfat, flags: unix.MS_RDONLY | unix.MS_DIRSYNC | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC},
-		{path: SettingsPath, fstype: "vfat", data: vfat, flags: unix.MS_RDONLY | unix.MS_DIRSYNC | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC},
-	} {
-		number := PartitionESP
-		if m.path == SettingsPath {
-			number = PartitionSettings
+}
+
+// mountData checks and mounts the data partition, and does to it what waits to
+// be done.
+func (b *Box) mountData(ctx context.Context) {
+	device := b.Storage.Disk.Partitions[PartitionData]
+	err := nko.Protect("storage", func() error {
+		if err := b.atLength(func() error { return checkExt4(ctx, b.Reaper, device) }); err != nil {
+			return err
 		}
-		if err := mendFAT(s.Disk.Partitions[number]); err != nil {
-			problems = append(problems, err.Error())
+		if _, err := mount.Mount(device, PermPath, "ext4", dataOptions, unix.MS_NOATIME|unix.MS_NODEV); err != nil {
+			return err
 		}
-		if _, err := mount.Mount(s.Disk.Partitions[number], m.path, m.fstype, m.data, m.flags); err != nil {
-			problems = append(problems, fmt.Sprintf("%s; the box runs without it", err))
-		}
-	}
-	settings()
-	device := s.Disk.Partitions[PartitionData]
-	err = checkExt4(ctx, reaper, device)
-	if err == nil {
-		_, err = mount.Mount(device, PermPath, "ext4", dataOptions, unix.MS_NOATIME|unix.MS_NODEV)
-	}
-	if err != nil {
-		return fail(fmt.Errorf("the data partition %s is not mounted and left as it is: %w; "+
+		b.Storage.Data = device
+		return nil
+	})
+	switch {
+	case ctx.Err() != nil:
+		return
+	case err != nil:
+		b.Problem(fmt.Errorf("the data partition %s is not mounted and left as it is: %w; "+
 			"`data repair` mends it, `data reset` makes a new, empty one", device, err))
+		return
 	}
-	s.Data = device
-	if err := takeReset(PermPath); err != nil {
-		problems = append(problems, fmt.Sprintf("`data reset` is not done: %s; it is tried again at the next boot", err))
+	b.stage("`data reset` is not done: %w; it is tried again at the next boot", func() error {
+		return b.atLength(func() error { return takeReset(PermPath) })
+	})
+	if ctx.Err() != nil {
+		return
 	}
-	if err := growData(device); err != nil {
-		problems = append(problems, fmt.Sprintf("the data partition does not fill the disk: %s; it serves as it is, and the next boot tries again", err))
-	}
-	return s, problems
+	b.stage("the data partition does not fill the disk: %w; it serves as it is, and the next boot tries again", func() error {
+		return b.atLength(func() error { return growData(device) })
+	})
 }
 
 // dataOptions are the data partition's. The blocks that mke2fs keeps for root (a

@@ -133,6 +133,7 @@ func (f *follower) start(s config.Service) error {
 		Process: &nko.ProcessSpec{
 			Path: filepath.Join(f.programs, s.Name), Args: s.Args, Env: s.Env, Home: f.home, StopOnSuccess: true,
 		},
+		FromSettings: true,
 	}
 	if s.WaitForClock {
 		spec.Await = f.box.clockSet

@@ -21,9 +21,13 @@ import (
 // journal takes minutes.
 const fsckTimeout = 30 * time.Minute
 
+// fsckGrace is how long e2fsck may take to end when it is told to.
+const fsckGrace = 10 * time.Second
+
 // Exit statuses of e2fsck(8) are bits: up to here the file system is well.
 const (
 	fsckMended = 1 | 2 // errors corrected; "reboot", which is for a mounted root
+	fsckDamage = 4     // errors left uncorrected
 )
 
 // e2fsck runs e2fsck with that mode (-p, -y) on a device and gives its exit
@@ -44,8 +48,14 @@ func e2fsck(ctx context.Context, reaper *nko.Reaper, out io.Writer, device strin
 	select {
 	case <-child.Done():
 	case <-ctx.Done():
-		_ = child.Signal(unix.SIGKILL) // it may have ended just now
-		<-child.Done()
+		// It ends what it is at. It may have ended just now.
+		_ = child.Signal(unix.SIGTERM)
+		select {
+		case <-child.Done():
+		case <-time.After(fsckGrace):
+			_ = child.Signal(unix.SIGKILL)
+			<-child.Done()
+		}
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			return 0, fmt.Errorf("its check did not end within %v", fsckTimeout)
 		}
@@ -67,6 +77,9 @@ func checkExt4(ctx context.Context, reaper *nko.Reaper, device string) error {
 	code, err := e2fsck(ctx, reaper, &out, device, "-p")
 	if err == nil && code > fsckMended {
 		err = fmt.Errorf("its check failed (exit status %d): %s", code, complaint(out.String()))
+	}
+	if code&fsckDamage != 0 {
+		err = outside(err)
 	}
 	return err
 }

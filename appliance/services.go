@@ -51,6 +51,8 @@ func (b *Box) startTime(servers []string) error {
 		Name:      ntpService,
 		Process:   &nko.ProcessSpec{Path: "/gokrazy/ntp", Args: servers, Dir: "/", Home: homePath},
 		ReadyText: "clock set to",
+		// Its servers are what the settings say.
+		FromSettings: true,
 	})
 	return err
 }

@@ -22,25 +22,27 @@ const (
 // kernel refuses.
 func (b *Box) Shutdown(a Action, dog *Watchdog) error {
 	verb := map[Action]string{Reboot: "rebooting", PowerOff: "powering off"}[a]
-	b.Announce("entroos: %s", verb)
 	b.Logger.Info("shutdown", "action", verb)
-	if b.Workloads != nil {
+	b.step("announcement", 5*time.Second, dog, func(context.Context) error { b.Announce("entroos: %s", verb); return nil })
+	b.step("start", endOfStart, dog, b.endStart)
+	// A start that cannot be ended has parts that nobody else may look at; no
+	// container runs before its end.
+	begun := b.hasBegun()
+	if begun && b.Workloads != nil {
 		b.step("containers", stopContainers, dog, b.Workloads.Close)
 		b.step("receipts", drainOutbox, dog, b.Outbox.Drained)
 	}
 	b.step("services", time.Minute, dog, func(context.Context) error { b.Supervisor.Stop(); return nil })
 	b.step("processes", 5*time.Second, dog, b.killAll)
-	if b.Store != nil {
+	if begun && b.Store != nil {
 		b.step("records", 10*time.Second, dog, func(context.Context) error { return b.Store.Close() })
 	}
-	if b.Boots != nil {
+	if begun && b.Boots != nil {
 		b.step("boot log", 10*time.Second, dog, func(context.Context) error { return b.Boots.End(a) })
 	}
 	b.step("disks", 30*time.Second, dog, func(context.Context) error { return releaseDisks() })
 	if dog != nil {
-		if err := dog.Disarm(); err != nil {
-			b.Logger.Warn("watchdog not closed", "error", err)
-		}
+		b.step("watchdogs", 5*time.Second, nil, func(context.Context) error { return dog.Disarm() })
 	}
 	return halt(a)
 }

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -49,8 +48,9 @@ func main() {
 		logger.Warn("watchdog", "error", err)
 	}
 
-	box.Problem(nko.Protect("start", func() error { start(box, tree, dog); return nil }))
 	nko.Go("signals", func() { obey(box, signals) })
+	// A check of the disk may take long, and the power button need not wait.
+	box.Begin(func(ctx context.Context) { start(ctx, box, tree, dog) })
 	action := <-box.Ending()
 	for {
 		err := box.Shutdown(action, dog)
@@ -71,9 +71,9 @@ func keep(name string, serve func(context.Context) error) {
 // networkPatience is how long the network waits for the box's own settings.
 const networkPatience = 10 * time.Second
 
-// start brings the box up. What fails leaves it degraded, never down.
-func start(box *appliance.Box, tree nko.CgroupTree, dog *appliance.Watchdog) {
-	ctx := context.Background()
+// start brings the box up. What fails leaves it degraded, never down. It leaves
+// off when ctx ends.
+func start(ctx context.Context, box *appliance.Box, tree nko.CgroupTree, dog *appliance.Watchdog) {
 	options, err := appliance.ReadOptions()
 	box.Options = options
 	box.Problem(err)
@@ -92,24 +92,20 @@ func start(box *appliance.Box, tree nko.CgroupTree, dog *appliance.Watchdog) {
 	box.Problem(box.StartConsoles())
 	box.Problem(box.StartPowerButtons())
 	box.Problem(box.StartFaults())
+	box.Problem(nko.Protect("trial", box.StartTrial))
 	// The network wants the box's own settings, but not so much that a late disk
 	// keeps it away. It follows them when they come.
 	network := sync.OnceFunc(func() { box.Problem(nko.Protect("network", box.StartNetwork)) })
 	late := time.AfterFunc(networkPatience, nko.Guard("network", network))
 
-	// What stands on disks, the box's or any stick's, may be anything.
-	box.Problem(nko.Protect("storage", func() error {
-		storage, problems := appliance.MountStorage(ctx, box.Reaper, func() {
-			box.Problem(box.ReadOwnSettings())
-			network()
-		})
-		box.Storage = storage
-		for _, p := range problems {
-			box.Problem(errors.New(p))
-		}
-		return nil
-	}))
+	box.MountStorage(ctx, func() {
+		box.Problem(box.ReadOwnSettings())
+		network()
+	})
 	late.Stop()
+	if ctx.Err() != nil {
+		return // the box ends
+	}
 	network() // without a settings partition
 	box.Problem(nko.Protect("boot log", func() error { box.StartBootLog(dog); return nil }))
 	box.Problem(appliance.MakeFolders())
@@ -128,7 +124,7 @@ func start(box *appliance.Box, tree nko.CgroupTree, dog *appliance.Watchdog) {
 	box.Problem(box.StartAdmin())
 	box.Problem(box.StartRemote())
 
-	box.Problem(nko.Protect("trial", box.StartTrial))
+	box.Problem(nko.Protect("boot entry", box.FindUKI))
 	_, err = box.Supervisor.Add(nko.ServiceSpec{Name: "health", Run: box.Judge})
 	box.Problem(err)
 	if box.Workloads != nil {

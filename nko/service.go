@@ -80,6 +80,9 @@ type ServiceSpec struct {
 	// of a console whose user has left (StateRestarting), or a DHCP client
 	// that found no server (StateWaiting, with a Probe or a ReadyText).
 	Expected bool
+	// FromSettings says that what the service does is up to the box's settings,
+	// and to whoever wrote its program.
+	FromSettings bool
 	// Grace is the time from SIGTERM to SIGKILL; 0 is 10 s.
 	Grace time.Duration
 }
@@ -122,6 +125,8 @@ type ServiceStatus struct {
 	Started  time.Time
 	LastExit string
 	Memory   uint64 // bytes; 0 when it has no cgroup
+	// FromSettings is the ServiceSpec's.
+	FromSettings bool
 }
 
 // ErrStop, wrapped by what ends a service, says that it is not to be restarted.
@@ -147,7 +152,7 @@ func (s *Service) Status() ServiceStatus {
 	defer s.mu.Unlock()
 	st := ServiceStatus{
 		Name: s.spec.Name, State: s.state, PID: s.pid, Restarts: s.restarts,
-		Started: s.started, LastExit: s.lastExit,
+		Started: s.started, LastExit: s.lastExit, FromSettings: s.spec.FromSettings,
 	}
 	if s.state == StateStarting && time.Since(s.started) > startTimeout {
 		st.State = StateFailing
