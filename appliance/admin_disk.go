@@ -35,6 +35,8 @@ func (a *adminServer) withDisks(do func() error) error {
 func (a *adminServer) lostData() (string, error) {
 	s := a.box.Storage
 	switch {
+	case s.damage() != "":
+		return "", connect.NewError(connect.CodeFailedPrecondition, errors.New(s.damage()))
 	case s.Data != "":
 		return "", errDataWell
 	case s.Disk == nil || s.Disk.Partitions[PartitionData] == "":
@@ -48,7 +50,7 @@ func (a *adminServer) RepairData(ctx context.Context, _ *connect.Request[entroos
 	return a.withDisks(func() error {
 		device, err := a.lostData()
 		if err != nil {
-			if a.box.RecordsLost() {
+			if errors.Is(err, errDataWell) && a.box.RecordsLost() {
 				return connect.NewError(connect.CodeFailedPrecondition, errors.New(
 					"the data partition is well, the records or the ledger on it are not: e2fsck cannot mend them; `data reset --keep-volumes` begins them anew"))
 			}
@@ -82,7 +84,7 @@ func (a *adminServer) ResetData(ctx context.Context, r *connect.Request[entroosv
 	keep := r.Msg.GetKeepVolumes()
 	answer := connect.NewResponse(new(entroosv1.ResetDataResponse))
 	return answer, a.withDisks(func() error {
-		if a.box.Storage.Data != "" && a.box.RecordsLost() {
+		if a.box.RecordsLost() && a.box.Storage.damage() == "" {
 			// It stays in use until the next boot.
 			a.box.Logger.Warn("data reset at the next boot", "keep volumes", keep)
 			return requestReset(PermPath, keep, time.Now())

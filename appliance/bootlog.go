@@ -61,8 +61,9 @@ type BootLog struct {
 	stderr    int           // what descriptor 2 was
 	kept      *panicRecords // are on the data partition by now; nil: they are not
 
-	mu     sync.Mutex // guards record
+	mu     sync.Mutex // guards record and ended
 	record bootRecord
+	ended  bool       // the end is noted, and stays
 	write  sync.Mutex // one at a time writes the record
 }
 
@@ -122,7 +123,9 @@ func (l *BootLog) Note(end, text string) error {
 func (l *BootLog) set(end, text string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.record.End, l.record.Text = end, text
+	if !l.ended {
+		l.record.End, l.record.Text = end, text
+	}
 }
 
 // flush brings the record as it is now to the disk.
@@ -249,7 +252,11 @@ func (l *BootLog) End(a Action) error {
 	if a == PowerOff {
 		end = EndPowerOff
 	}
-	return errors.Join(l.Note(end, ""), l.Close())
+	// The watchdogs' hunger may come or go at this very moment.
+	l.mu.Lock()
+	l.record.End, l.record.Text, l.ended = end, "", true
+	l.mu.Unlock()
+	return errors.Join(l.flush(), l.Close())
 }
 
 // Close gives back standard error, and the data partition with it.

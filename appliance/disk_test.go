@@ -8,9 +8,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/diskfs/go-diskfs"
 	"github.com/diskfs/go-diskfs/partition/gpt"
+	"golang.org/x/sys/unix"
+
+	"github.com/entroos/entroos/nko"
 )
 
 // fakeMachine lays out /sys and /dev as the kernel would, with real GPTs in the
@@ -123,14 +127,18 @@ func TestTwinThatComesLater(t *testing.T) {
 	}
 	own.BootPartition = ownESP
 	var watch twinWatch
-	if problem := watch.look(own, m.scan.sys, m.scan.dev); problem != "" {
+	look := func() string {
+		watch.look(own, m.scan.sys, m.scan.dev)
+		return watch.Problem()
+	}
+	if problem := look(); problem != "" {
 		t.Fatalf("alone: %q", problem)
 	}
 	m.disk("sda", "", strings.ToUpper(ownESP))
-	if problem := watch.look(own, m.scan.sys, m.scan.dev); !strings.Contains(problem, "sda is a copy") || strings.Contains(problem, "vdb") {
+	if problem := look(); !strings.Contains(problem, "sda is a copy") || strings.Contains(problem, "vdb") {
 		t.Fatalf("with a copy: %q", problem)
 	}
-	if problem := watch.look(own, m.scan.sys, m.scan.dev); !strings.Contains(problem, "sda is a copy") {
+	if problem := look(); !strings.Contains(problem, "sda is a copy") {
 		t.Fatalf("at the second look: %q", problem)
 	}
 	for _, gone := range []string{"sda", "sda1", "sda2", "sda4"} {
@@ -138,9 +146,78 @@ func TestTwinThatComesLater(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if problem := watch.look(own, m.scan.sys, m.scan.dev); problem != "" {
+	if problem := look(); problem != "" {
 		t.Fatalf("unplugged: %q", problem)
 	}
+}
+
+// TestTwinInAReader puts a copy of the box's disk into a card reader that was
+// there all the time.
+func TestTwinInAReader(t *testing.T) {
+	m := newMachine(t)
+	m.disk("vda", "", ownESP)
+	m.disk("sda", "", ownESP)
+	size := filepath.Join(m.scan.sys, "class/block/sda/size")
+	full, err := os.ReadFile(size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.write(size, "0\n")
+	own := &Disk{Device: "/dev/vda", BootPartition: ownESP}
+	var watch twinWatch
+	watch.look(own, m.scan.sys, m.scan.dev)
+	if p := watch.Problem(); p != "" {
+		t.Fatalf("empty: %q", p)
+	}
+	m.write(size, string(full))
+	watch.look(own, m.scan.sys, m.scan.dev)
+	if p := watch.Problem(); !strings.Contains(p, "sda is a copy") {
+		t.Fatalf("with a card: %q", p)
+	}
+}
+
+// TestDyingDiskHoldsUpNobody: what is wrong can be asked while a disk does not
+// answer. A pipe without a writer answers as little.
+func TestDyingDiskHoldsUpNobody(t *testing.T) {
+	m := newMachine(t)
+	m.disk("vda", "", ownESP)
+	m.disk("sda", "", otherESP)
+	node := filepath.Join(m.scan.dev, "sda")
+	if err := errors.Join(os.Remove(node), unix.Mkfifo(node, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	b := quietBox()
+	looked := make(chan struct{})
+	nko.Go("look", func() {
+		defer close(looked)
+		b.twins.look(&Disk{Device: "/dev/vda", BootPartition: ownESP}, m.scan.sys, m.scan.dev)
+	})
+	asked := make(chan struct{})
+	nko.Go("questions", func() {
+		defer close(asked)
+		for end := time.Now().Add(200 * time.Millisecond); time.Now().Before(end); {
+			b.faults()
+		}
+	})
+	select {
+	case <-asked:
+	case <-time.After(10 * time.Second):
+		t.Error("nobody can ask what is wrong while a disk does not answer")
+	}
+	select {
+	case <-looked:
+		t.Error("the disk has answered")
+	default:
+	}
+	// A writer comes, and goes: the look ends.
+	pipe, err := os.OpenFile(node, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := pipe.Close(); err != nil {
+		t.Fatal(err)
+	}
+	<-looked
 }
 
 func TestDiskWithoutTable(t *testing.T) {

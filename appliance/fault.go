@@ -67,10 +67,8 @@ func (b *Box) ownFaults() []string {
 // own programs.
 func (b *Box) outsideFaults() []string {
 	all := b.noted(true)
-	if b.Storage.Disk != nil && b.Storage.Data != "" {
-		if twin := b.twins.look(b.Storage.Disk, "/sys", "/dev"); twin != "" {
-			all = append(all, twin)
-		}
+	if p := b.twins.Problem(); p != "" {
+		all = append(all, p)
 	}
 	for _, s := range b.Supervisor.Unhealthy() {
 		if s.State == nko.StateFailing && s.FromSettings {

@@ -223,3 +223,23 @@ func TestDamagedBootLog(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// What the watchdogs tell while the box ends does not become its end.
+func TestEndStays(t *testing.T) {
+	dir := t.TempDir()
+	l, _, err := OpenBootLog(dir, t.TempDir(), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.End(Reboot); err != nil {
+		t.Fatal(err)
+	}
+	for _, late := range []string{EndWatchdog, ""} {
+		if err := l.Note(late, "stuck"); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := l.readRecord(); err != nil || r.End != EndReboot || r.Text != "" {
+			t.Errorf("after %q the record is %+v, error %v", late, r, err)
+		}
+	}
+}

@@ -93,7 +93,7 @@ func (b *Box) StartAdmin() error {
 // StartWatchdog opens the watchdogs and feeds them from the box's health.
 func (b *Box) StartWatchdog() (*Watchdog, error) {
 	dog, err := OpenWatchdogs(b.Alive, b.Logger)
-	if dog == nil || len(dog.devices) == 0 {
+	if dog == nil || !dog.armed() {
 		return dog, err
 	}
 	_, aerr := b.Supervisor.Add(nko.ServiceSpec{Name: "watchdog", Run: dog.Serve})

@@ -38,6 +38,9 @@ func (b *Box) Shutdown(a Action, dog *Watchdog) error {
 		b.step("records", 10*time.Second, dog, func(context.Context) error { return b.Store.Close() })
 	}
 	if begun && b.Boots != nil {
+		if dog != nil {
+			dog.OnHunger(func(error) {}) // from here on it is no news
+		}
 		b.step("boot log", 10*time.Second, dog, func(context.Context) error { return b.Boots.End(a) })
 	}
 	b.step("disks", 30*time.Second, dog, func(context.Context) error { return releaseDisks() })

@@ -27,11 +27,13 @@ const (
 // Watchdog feeds every watchdog of the box as long as the box's health says
 // so. When it stops saying so, the box is reset.
 type Watchdog struct {
-	devices  []*watchdog.Watchdog
 	interval time.Duration
 	fired    bool
 	health   func(context.Context) error
 	logger   *slog.Logger
+
+	open    sync.Mutex // guards devices
+	devices []*watchdog.Watchdog
 
 	mu       sync.Mutex
 	hungry   bool
@@ -115,7 +117,7 @@ func (w *Watchdog) Serve(ctx context.Context) error {
 
 // Feed feeds once, if the box is healthy.
 func (w *Watchdog) Feed(ctx context.Context) {
-	if len(w.devices) == 0 {
+	if !w.armed() {
 		return
 	}
 	healthCtx, cancel := context.WithTimeout(ctx, watchdogPatience)
@@ -143,7 +145,15 @@ func (w *Watchdog) note(err error) {
 	}
 }
 
+func (w *Watchdog) armed() bool {
+	w.open.Lock()
+	defer w.open.Unlock()
+	return len(w.devices) > 0
+}
+
 func (w *Watchdog) keepAlive() {
+	w.open.Lock()
+	defer w.open.Unlock()
 	for _, d := range w.devices {
 		if err := d.KeepAlive(); err != nil {
 			w.logger.Error("watchdog not fed", "device", d.Name(), "error", err)
@@ -153,6 +163,8 @@ func (w *Watchdog) keepAlive() {
 
 // Disarm closes the watchdogs so that they do not reset the box.
 func (w *Watchdog) Disarm() error {
+	w.open.Lock()
+	defer w.open.Unlock()
 	var failed []error
 	for _, d := range w.devices {
 		if err := d.MagicClose(); err != nil {

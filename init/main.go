@@ -107,6 +107,7 @@ func start(ctx context.Context, box *appliance.Box, tree nko.CgroupTree, dog *ap
 		return // the box ends
 	}
 	network() // without a settings partition
+	box.Problem(box.StartTwinWatch())
 	box.Problem(nko.Protect("boot log", func() error { box.StartBootLog(dog); return nil }))
 	box.Problem(appliance.MakeFolders())
 	// Each receipt touches the records: the clock was at least there before.
