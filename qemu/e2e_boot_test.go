@@ -131,30 +131,15 @@ func TestTwinDisks(t *testing.T) {
 	}
 }
 
-// TestVsockAdmin reaches the admin API through vsock's loopback, which the box
-// takes only when the hypervisor said so.
-func TestVsockAdmin(t *testing.T) {
+// TestServices reaches the admin API through vsock's loopback, which the box
+// takes only when the hypervisor said so (TestJob's does not), and kills
+// services; their supervisor brings them back.
+func TestServices(t *testing.T) {
 	t.Parallel()
 	b := boot(t, func(c *qemu.Config) { c.SMBIOS = []string{"entroos.vsock_loopback=1"} })
 	if out := b.run("--admin", "vsock:1:1024", "version"); !strings.Contains(out, "6.12") {
 		t.Errorf("version over vsock printed %q", out)
 	}
-}
-
-func TestVsockRefusesLocalPeers(t *testing.T) {
-	t.Parallel()
-	b := boot(t, nil)
-	out, stderr, exit := b.try("--admin", "vsock:1:1024", "version")
-	if exit == 0 {
-		t.Errorf("a local vsock peer was answered: %s", out)
-	}
-	t.Log(stderr)
-}
-
-// TestServiceComesBack kills services; their supervisor brings them back.
-func TestServiceComesBack(t *testing.T) {
-	t.Parallel()
-	b := boot(t, nil)
 	for _, name := range []string{"ledgerd", "ntp"} {
 		before := b.service(name)
 		b.run("services", "kill", name)

@@ -124,19 +124,20 @@ func TestJob(t *testing.T) {
 	if _, stderr, exit := b.try("run", "absent"); exit != 125 || !strings.Contains(stderr, "absent") {
 		t.Errorf("running an image that is not there: exit %d, %q", exit, stderr)
 	}
-}
 
-// TestOutOfMemory has a container ask for more memory than it may have.
-func TestOutOfMemory(t *testing.T) {
-	t.Parallel()
-	b := boot(t, nil)
-	b.importFixture("busybox.tar")
-	_, _, exit := b.try("run", "-m", "16m", "busybox", "sh", "-c", "x=0123456789abcdef; while :; do x=$x$x; done")
-	if exit != 137 {
-		t.Errorf("exit %d, want 137", exit)
+	// One that asks for more memory than it may have.
+	if _, _, exit := b.try("run", "-m", "16m", "busybox", "sh", "-c", "x=0123456789abcdef; while :; do x=$x$x; done"); exit != 137 {
+		t.Errorf("out of memory: exit %d, want 137", exit)
 	}
 	if r := b.receipts(1)[0]; r.Outcome != "oom-killed" || !r.OOMKilled || r.Signal != 9 {
-		t.Errorf("the receipt says %+v", r)
+		t.Errorf("its receipt says %+v", r)
 	}
 	b.checkReady("/dev/vda4")
+
+	// A peer on the box's own vsock is not the hypervisor.
+	if out, stderr, exit := b.try("--admin", "vsock:1:1024", "version"); exit == 0 {
+		t.Errorf("a local vsock peer was answered: %s", out)
+	} else {
+		t.Log(stderr)
+	}
 }
