@@ -98,7 +98,8 @@ func (a *adminServer) ResetData(ctx context.Context, r *connect.Request[entroosv
 				"the data partition %s cannot be mounted, so its volumes cannot be kept: try `data repair` first, or leave out --keep-volumes", device))
 		}
 		a.box.Logger.Warn("data reset", "device", device)
-		return makeData(ctx, device)
+		// A client that leaves does not leave it half made.
+		return makeData(context.WithoutCancel(ctx), device)
 	})
 }
 

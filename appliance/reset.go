@@ -1,9 +1,11 @@
 package appliance
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -31,10 +33,12 @@ const (
 	resetAll     = "all"
 	resetRecords = "records" // and a folder's name: what is kept goes there
 	keptPrefix   = "damaged-"
+	// trashPrefix begins the name of what is to be deleted.
+	trashPrefix = ".trash-"
 )
 
 // makeData makes a new, empty data file system on a partition that is not
-// mounted. Cut off in the middle it leaves one that cannot be mounted.
+// mounted.
 func makeData(ctx context.Context, device string) error {
 	target, err := blockdev.OpenExclusive(device)
 	if err != nil {
@@ -49,8 +53,32 @@ func makeData(ctx context.Context, device string) error {
 	if target.Bytes < templateSize {
 		return fmt.Errorf("%s has %d MiB, a data partition needs %d", device, target.Bytes>>20, templateSize>>20)
 	}
+	return putData(ctx, target, part.Part)
+}
+
+// headSize is how much of a file system is written last, in bytes: its
+// superblock is there.
+const headSize = 1 << 20
+
+// putData writes a file system in such an order that, cut off at any point, what
+// is there cannot be mounted: neither the old one nor a mixture.
+func putData(ctx context.Context, target blockdev.Target, part blockdev.Part) error {
+	head := make([]byte, headSize)
+	if _, err := target.WriteAt(head, part.Offset); err != nil {
+		return fmt.Errorf("erasing %s: %w", part.Name, err)
+	}
+	if err := target.Sync(); err != nil {
+		return fmt.Errorf("erasing %s: %w", part.Name, err)
+	}
+	if _, err := io.ReadFull(part.Content, head); err != nil {
+		return fmt.Errorf("%s: %w", part.Name, err)
+	}
+	first, rest := part, part
+	first.Size, first.Content = headSize, bytes.NewReader(head)
+	rest.Offset, rest.Size = part.Offset+headSize, part.Size-headSize
+	rest.Change = func(offset int64, chunk []byte) error { return part.Change(headSize+offset, chunk) }
 	copier := &blockdev.Copier{Target: target}
-	if err := copier.Copy(ctx, part.Part); err != nil {
+	if err := copier.Copy(ctx, rest, first); err != nil {
 		return err
 	}
 	return copier.Verify(ctx)
@@ -106,8 +134,19 @@ func requestReset(folder string, keepVolumes bool, now time.Time) error {
 }
 
 // takeReset does what requestReset asked for. Cut off at any point, it is done by
-// the next boot: the request goes last.
+// the next boot: the request goes last. What is begun anew is only moved out of
+// the way before that, so that a disk that cannot delete does not have every boot
+// begin anew; deleting it may fail, and each boot tries again.
 func takeReset(folder string) error {
+	err := moveAway(folder)
+	if terr := emptyTrash(folder); terr != nil {
+		slog.Warn("what `data reset` took away still takes room; the next boot tries again", "error", terr)
+	}
+	return err
+}
+
+// moveAway does what was asked for, but for the deleting.
+func moveAway(folder string) error {
 	request := filepath.Join(folder, resetRequest)
 	text, err := os.ReadFile(request)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -116,11 +155,17 @@ func takeReset(folder string) error {
 		return err
 	}
 	what, kept, _ := strings.Cut(strings.TrimSpace(string(text)), " ")
-	keep := map[string]bool{resetRequest: true, "lost+found": true}
+	keep := func(name string) bool {
+		return name == resetRequest || name == "lost+found" || strings.HasPrefix(name, trashPrefix)
+	}
 	switch {
 	case what == resetAll && kept == "":
 	case what == resetRecords && strings.HasPrefix(kept, keptPrefix) && kept == filepath.Base(kept):
-		keep["volumes"], keep[kept] = true, true
+		always := keep
+		// What earlier ones kept is evidence, too.
+		keep = func(name string) bool {
+			return always(name) || name == "volumes" || strings.HasPrefix(name, keptPrefix)
+		}
 		if err := setAside(folder, kept); err != nil {
 			return err
 		}
@@ -132,11 +177,16 @@ func takeReset(folder string) error {
 	if err != nil {
 		return err
 	}
+	trash, err := os.MkdirTemp(folder, trashPrefix)
+	if err != nil {
+		return err
+	}
 	for _, e := range entries {
-		if !keep[e.Name()] {
-			if err := os.RemoveAll(filepath.Join(folder, e.Name())); err != nil {
-				return err
-			}
+		if keep(e.Name()) {
+			continue
+		}
+		if err := os.Rename(filepath.Join(folder, e.Name()), filepath.Join(trash, e.Name())); err != nil {
+			return err
 		}
 	}
 	if err := syncFolder(folder); err != nil {
@@ -148,15 +198,30 @@ func takeReset(folder string) error {
 	return syncFolder(folder)
 }
 
+// emptyTrash deletes what was moved out of the way, as far as it can.
+func emptyTrash(folder string) error {
+	trash, err := filepath.Glob(filepath.Join(folder, trashPrefix+"*"))
+	for _, path := range trash {
+		err = errors.Join(err, os.RemoveAll(path))
+	}
+	return err
+}
+
 // setAside moves the damaged records and the ledger, which are evidence, into a
-// folder of their own.
+// folder of their own. What is there already stays: it was set aside by a boot
+// that got no further, and what has its name now is younger.
 func setAside(folder, kept string) error {
 	if err := os.Mkdir(filepath.Join(folder, kept), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	for _, name := range []string{"entroos.db", "ledger"} {
-		err := os.Rename(filepath.Join(folder, name), filepath.Join(folder, kept, name))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		target := filepath.Join(folder, kept, name)
+		if _, err := os.Lstat(target); err == nil {
+			continue
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if err := os.Rename(filepath.Join(folder, name), target); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}

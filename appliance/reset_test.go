@@ -1,12 +1,20 @@
 package appliance
 
 import (
+	"bytes"
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
+	"pgregory.net/rapid"
+
+	"github.com/entroos/entroos/appliance/blockdev"
 )
 
 // dataFolder lays out a data partition.
@@ -51,7 +59,7 @@ func TestReset(t *testing.T) {
 		want        []string
 	}{
 		{false, []string{"lost+found/#1"}},
-		{true, []string{kept + "entroos.db", kept + "ledger/genesis.json", "lost+found/#1", "volumes/v/kept"}},
+		{true, []string{kept + "entroos.db", kept + "ledger/genesis.json", "damaged-old/entroos.db", "lost+found/#1", "volumes/v/kept"}},
 	} {
 		folder := dataFolder(t)
 		before := files(t, folder)
@@ -79,6 +87,136 @@ func TestReset(t *testing.T) {
 			t.Errorf("keep volumes %v: left are %q, want %q", c.keepVolumes, got, c.want)
 		}
 	}
+}
+
+// TestResetOnABadDisk has a box start, with new records, on a disk that deletes
+// nothing, and on one where the boot before had only set the evidence aside.
+func TestResetOnABadDisk(t *testing.T) {
+	now := time.Date(2026, 11, 23, 1, 2, 3, 0, time.UTC)
+	const kept = "damaged-20261123T010203Z"
+	begin := func(t *testing.T) (folder string, restart func()) {
+		folder = dataFolder(t)
+		if err := requestReset(folder, true, now); err != nil {
+			t.Fatal(err)
+		}
+		return folder, func() {
+			for _, path := range []string{"entroos.db", "ledger/genesis.json"} {
+				path = filepath.Join(folder, path)
+				if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(path, []byte("new"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	evidence := func(t *testing.T, folder string) {
+		t.Helper()
+		for _, name := range []string{"entroos.db", "ledger/genesis.json"} {
+			if text, err := os.ReadFile(filepath.Join(folder, kept, name)); err != nil || string(text) == "new" {
+				t.Errorf("the evidence %s is %q, %v", name, text, err)
+			}
+		}
+	}
+	t.Run("set aside only", func(t *testing.T) {
+		folder, restart := begin(t)
+		if err := setAside(folder, kept); err != nil {
+			t.Fatal(err)
+		}
+		restart()
+		if err := takeReset(folder); err != nil {
+			t.Fatal(err)
+		}
+		evidence(t, folder)
+	})
+	t.Run("deletes nothing", func(t *testing.T) {
+		folder, restart := begin(t)
+		// A mount point cannot be removed, but its parent can be renamed.
+		stuck := filepath.Join(folder, "images", "layer")
+		if err := unix.Mount("tmpfs", stuck, "tmpfs", 0, ""); err != nil {
+			t.Skipf("mounting takes root: %v", err)
+		}
+		mounted := func() string {
+			found, err := filepath.Glob(filepath.Join(folder, trashPrefix+"*", "images", "layer"))
+			if err != nil || len(found) != 1 {
+				return stuck
+			}
+			return found[0]
+		}
+		unmount := func() error { return unix.Unmount(mounted(), unix.MNT_DETACH) }
+		t.Cleanup(func() { _ = unmount() }) // when the test has failed before
+		if err := takeReset(folder); err != nil {
+			t.Fatal(err)
+		}
+		restart()
+		if err := takeReset(folder); err != nil {
+			t.Fatal(err)
+		}
+		evidence(t, folder)
+		if text, err := os.ReadFile(filepath.Join(folder, "entroos.db")); err != nil || string(text) != "new" {
+			t.Errorf("the next boot began anew again: %q, %v", text, err)
+		}
+		if mounted() == stuck {
+			t.Fatal("nothing was in the way of deleting")
+		}
+		if err := unmount(); err != nil {
+			t.Fatal(err)
+		}
+		if err := takeReset(folder); err != nil {
+			t.Fatal(err)
+		}
+		if left, err := filepath.Glob(filepath.Join(folder, trashPrefix+"*")); err != nil || len(left) > 0 {
+			t.Errorf("left are %q, %v", left, err)
+		}
+	})
+}
+
+// cutDisk is a disk in memory that loses its power after so many bytes.
+type cutDisk struct {
+	content []byte
+	left    int
+}
+
+var errPowerCut = errors.New("the power is cut")
+
+func (d *cutDisk) WriteAt(p []byte, at int64) (int, error) {
+	n := copy(d.content[at:], p[:min(len(p), d.left)])
+	d.left -= n
+	if n < len(p) {
+		return n, errPowerCut
+	}
+	return n, nil
+}
+
+func (d *cutDisk) ReadAt(p []byte, at int64) (int, error) { return copy(p, d.content[at:]), nil }
+func (d *cutDisk) Zero(int64, int64) error                { return errors.ErrUnsupported }
+func (d *cutDisk) Sync() error                            { return nil }
+func (d *cutDisk) Forget() error                          { return nil }
+
+// TestDataIsMadeHeadLast cuts the power at any point: there is no beginning of a
+// file system, neither of the old one nor of the new one, before all else is new.
+func TestDataIsMadeHeadLast(t *testing.T) {
+	const size = 4 << 20
+	old, content := bytes.Repeat([]byte{1}, size), bytes.Repeat([]byte{2}, size)
+	rapid.Check(t, func(t *rapid.T) {
+		d := &cutDisk{content: bytes.Clone(old), left: rapid.IntRange(4096, size+headSize).Draw(t, "bytes until the cut")}
+		cut := d.left < size+headSize
+		var changed []int64
+		err := putData(context.Background(), d, blockdev.Part{
+			Name: "it", Size: size, Content: bytes.NewReader(content),
+			Change: func(offset int64, _ []byte) error { changed = append(changed, offset); return nil },
+		})
+		if errors.Is(err, errPowerCut) != cut || !cut && err != nil {
+			t.Fatal(err)
+		}
+		if d.content[1024] == 1 || d.content[1024] == 2 && !bytes.Equal(d.content[headSize:], content[headSize:]) {
+			t.Fatalf("it begins with %d, and what follows is not that file system", d.content[1024])
+		}
+		if !cut && (!bytes.Equal(d.content, content) || !slices.Equal(changed, []int64{1 << 20, 2 << 20, 3 << 20, 0})) {
+			t.Fatalf("not whole, or changed at %v", changed)
+		}
+	})
 }
 
 func TestResetThatIsNotKnown(t *testing.T) {
