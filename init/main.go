@@ -138,7 +138,8 @@ func obey(box *appliance.Box, signals <-chan os.Signal) {
 	for s := range signals {
 		switch s {
 		case unix.SIGHUP:
-			box.Supervisor.ProbeAll()
+			// A supervisor that answers nobody must not keep the box from its end.
+			nko.Go("probes", box.Supervisor.ProbeAll)
 		case unix.SIGINT, unix.SIGTERM:
 			box.End(appliance.Reboot)
 		case unix.SIGUSR2, unix.SIGPWR:

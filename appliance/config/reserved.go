@@ -10,7 +10,7 @@ import (
 var (
 	reservedServices = []string{
 		"admin", "admin-vsock", "faults", "health", "init", "kernel", "ledgerd", "network", "ntp", "outbox", "remote", "runtime", "settings",
-		"trial", "watchdog", "workloads",
+		"trial", "twins", "watchdog", "workloads",
 	}
 	reservedPrefixes = []string{"console-", "dhcp-", "power-button-"}
 )
