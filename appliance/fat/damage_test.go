@@ -180,6 +180,35 @@ func TestDamages(t *testing.T) {
 	}
 }
 
+// TestTwins has two short names: the same but for case or in all is one name,
+// while what stands beyond ASCII is a character of an unknown code page.
+func TestTwins(t *testing.T) {
+	for name, test := range map[string]struct {
+		first, second string
+		twins         bool
+	}{
+		"the same":            {"ABCD1   BIN", "ABCD1   BIN", true},
+		"ASCII":               {"ABCD1   BIN", "ABCD3   BIN", false},
+		"a byte beyond ASCII": {"ABCD\x80   BIN", "ABCD\x81   BIN", false},
+		"UTF-8 by chance":     {"ABC\xc3\x84   BIN", "ABC\xc3\xa4   BIN", false},
+		"the same beyond":     {"ABCD\x80   BIN", "ABCD\x80   BIN", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			i := newImage(t, kinds[0])
+			i.write("ABCD1.BIN", []byte("one"))
+			i.write("ABCD2.BIN", []byte("two"))
+			disk := i.bytes()
+			first, second := shortEntry(t, disk, "ABCD1   BIN"), shortEntry(t, disk, "ABCD2   BIN")
+			copy(first, test.first)
+			copy(second, test.second)
+			i.set(disk)
+			if report := i.check(fat.Rules{}); report.Clean() == test.twins {
+				t.Errorf("the check reports %+v", report)
+			}
+		})
+	}
+}
+
 func TestNotFAT(t *testing.T) {
 	random := content(rand.New(rand.NewPCG(4, 4)), 1<<20)
 	for _, disk := range [][]byte{make([]byte, 1<<20), random, make([]byte, 512), nil} {

@@ -3,6 +3,7 @@ package fat
 import (
 	"fmt"
 	"strings"
+	"unicode/utf8"
 )
 
 // readRoot reads the root directory.
@@ -96,14 +97,14 @@ type folderReader struct {
 	*plan
 	folder *entry
 	long   longName
-	orphan []int64           // parts of long names without an entry
-	names  map[string]*entry // by short name, and by long one in small letters
-	at     int               // of the slot in the directory
+	orphan []int64         // parts of long names without an entry
+	names  map[string]bool // the nameKeys of the entries
+	at     int             // of the slot in the directory
 }
 
 // readSlots reads a directory.
 func (p *plan) readSlots(folder *entry, extents []extent) error {
-	r := &folderReader{plan: p, folder: folder, names: make(map[string]*entry)}
+	r := &folderReader{plan: p, folder: folder, names: make(map[string]bool)}
 	for _, e := range extents {
 		slots, err := p.read(e.offset, e.size)
 		if err != nil {
@@ -157,9 +158,11 @@ func (r *folderReader) file(s slot, offset int64) error {
 		path: s.shortName(), slots: append(r.long.offsets, offset),
 		start: s.start(r.fat32), size: s.size(), depth: r.folder.depth + 1,
 	}
-	if len(r.long.offsets) > 0 {
+	isLong := len(r.long.offsets) > 0
+	if isLong {
 		f.path = r.long.String()
 	}
+	keys := nameKeys(s, f.path, isLong)
 	r.long = longName{}
 	if r.folder.depth > 0 {
 		f.path = r.folder.path + "/" + f.path
@@ -173,7 +176,7 @@ func (r *folderReader) file(s slot, offset int64) error {
 		return r.remove(f.slots)
 	}
 	f.precious = r.rules.precious(f.path)
-	if other := r.twin(f, s); other != nil && !f.precious {
+	if r.twin(keys) && !f.precious {
 		r.report.mended(f.path, "there are two of this name: the second removed")
 		return r.remove(f.slots)
 	}
@@ -191,17 +194,31 @@ func (r *folderReader) file(s slot, offset int64) error {
 	return nil
 }
 
-// twin gives an entry of the same name in the folder, and notes this one.
-func (r *folderReader) twin(f *entry, s slot) *entry {
-	short, long := "short "+string(s[:11]), "long "+strings.ToLower(f.path)
-	other := r.names[short]
-	if other == nil {
-		other = r.names[long]
+// nameKeys are what an entry's name must not share with another's in the
+// folder: its 11 bytes, and the name in small letters if its characters are
+// known. Those of a short name beyond ASCII depend on a code page that the
+// volume does not tell.
+func nameKeys(s slot, name string, isLong bool) []string {
+	keys := []string{"short " + string(s[:11])}
+	ascii := !strings.ContainsFunc(name, func(c rune) bool { return c >= utf8.RuneSelf })
+	if ascii || isLong && !strings.ContainsRune(name, utf8.RuneError) {
+		keys = append(keys, "long "+strings.ToLower(name))
 	}
-	if other == nil {
-		r.names[short], r.names[long] = f, f
+	return keys
+}
+
+// twin says whether the folder has an entry of the same name, and notes this
+// one if not.
+func (r *folderReader) twin(keys []string) bool {
+	for _, key := range keys {
+		if r.names[key] {
+			return true
+		}
 	}
-	return other
+	for _, key := range keys {
+		r.names[key] = true
+	}
+	return false
 }
 
 // abandonLong makes the parts collected so far orphans.
