@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -193,18 +192,6 @@ func (f *File) Size() (int64, error) {
 		return nil
 	})
 	return size, err
-}
-
-// catchFault turns a fault on a mapped page, and a panic of bbolt over what
-// it found there, into an error while the calling function runs.
-func catchFault(path string, err *error) func() {
-	old := debug.SetPanicOnFault(true)
-	return func() {
-		debug.SetPanicOnFault(old)
-		if r := recover(); r != nil {
-			*err = fmt.Errorf("%w: %s: %v", ErrDamaged, path, r)
-		}
-	}
 }
 
 func isPathError(err error) bool {

@@ -260,6 +260,28 @@ func TestTornFile(t *testing.T) {
 	})
 }
 
+// A panic of the caller's own is an error, but no damage: the file stays open.
+func TestPanicIsNoDamage(t *testing.T) {
+	f, s := newStore(t)
+	var none *struct{ text string }
+	var empty []byte
+	for name, fn := range map[string]func(*bbolt.Tx) error{
+		"a mistake told": func(*bbolt.Tx) error { panic("mistake") },
+		"nil":            func(*bbolt.Tx) error { return errors.New(none.text) },
+		"an index":       func(tx *bbolt.Tx) error { return fmt.Errorf("%d", empty[int(tx.Size())]) },
+	} {
+		for kind, run := range map[string]func(func(*bbolt.Tx) error) error{"view": f.View, "update": f.Update} {
+			if err := run(fn); err == nil || errors.Is(err, boltdb.ErrDamaged) || !strings.Contains(err.Error(), "panic") {
+				t.Errorf("%s, %s: %v", name, kind, err)
+			}
+		}
+	}
+	if err := f.Damage(); err != nil {
+		t.Errorf("damaged: %v", err)
+	}
+	within(t, func() { ok(t, s.Set([]byte("k"), []byte("v"))) })
+}
+
 // Random damage anywhere gives errors, or goes unnoticed where nothing reads.
 func TestOverwrittenPages(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "test.db")
