@@ -201,12 +201,10 @@ func (a *adminServer) RemoveImage(ctx context.Context, r *connect.Request[entroo
 
 // Reboot implements AdminService.
 func (a *adminServer) Reboot(context.Context, *connect.Request[entroosv1.RebootRequest]) (*connect.Response[entroosv1.RebootResponse], error) {
-	a.box.End(Reboot)
-	return connect.NewResponse(new(entroosv1.RebootResponse)), nil
+	return connect.NewResponse(new(entroosv1.RebootResponse)), a.end(Reboot)
 }
 
 // PowerOff implements AdminService.
 func (a *adminServer) PowerOff(context.Context, *connect.Request[entroosv1.PowerOffRequest]) (*connect.Response[entroosv1.PowerOffResponse], error) {
-	a.box.End(PowerOff)
-	return connect.NewResponse(new(entroosv1.PowerOffResponse)), nil
+	return connect.NewResponse(new(entroosv1.PowerOffResponse)), a.end(PowerOff)
 }

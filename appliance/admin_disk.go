@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"time"
 
@@ -20,7 +21,19 @@ var (
 		errors.New("the box does not know which data partition is its own; `status` says why"))
 	errDiskBusy = connect.NewError(connect.CodeFailedPrecondition,
 		errors.New("a disk is being installed, repaired or made anew; wait for its end"))
+	errEndBusy = connect.NewError(connect.CodeFailedPrecondition,
+		errors.New("a disk is being installed, repaired or made anew, and would be left half done: wait for its end, or press the power button"))
 )
+
+// end ends the box, but not while disks change.
+func (a *adminServer) end(action Action) error {
+	if !a.box.disks.TryLock() {
+		return errEndBusy
+	}
+	defer a.box.disks.Unlock()
+	a.box.End(action)
+	return nil
+}
 
 // withDisks does what changes disks, one at a time.
 func (a *adminServer) withDisks(do func() error) error {
@@ -47,7 +60,7 @@ func (a *adminServer) lostData() (string, error) {
 
 // RepairData implements AdminService.
 func (a *adminServer) RepairData(ctx context.Context, _ *connect.Request[entroosv1.RepairDataRequest], stream *connect.ServerStream[entroosv1.RepairDataResponse]) error {
-	return a.withDisks(func() error {
+	repair := func(out io.Writer) error {
 		device, err := a.lostData()
 		if err != nil {
 			if errors.Is(err, errDataWell) && a.box.RecordsLost() {
@@ -58,7 +71,7 @@ func (a *adminServer) RepairData(ctx context.Context, _ *connect.Request[entroos
 		}
 		a.box.Logger.Warn("data repair", "device", device)
 		// A client that leaves does not leave the repair half done.
-		code, err := e2fsck(context.WithoutCancel(ctx), a.box.Reaper, repairOutput{stream}, device, "-f", "-y")
+		code, err := e2fsck(context.WithoutCancel(ctx), a.box.Reaper, out, device, "-f", "-y")
 		if err != nil {
 			return err
 		}
@@ -66,17 +79,12 @@ func (a *adminServer) RepairData(ctx context.Context, _ *connect.Request[entroos
 			return fmt.Errorf("e2fsck cannot mend %s (exit status %d); `data reset` makes a new, empty data partition", device, code)
 		}
 		return nil
+	}
+	return relayed("data repair", func(out io.Writer) error {
+		return a.withDisks(func() error { return repair(out) })
+	}, func(output []byte) error {
+		return stream.Send(&entroosv1.RepairDataResponse{Output: output})
 	})
-}
-
-// repairOutput sends e2fsck's output as it comes, for as long as a client listens.
-type repairOutput struct {
-	stream *connect.ServerStream[entroosv1.RepairDataResponse]
-}
-
-func (o repairOutput) Write(p []byte) (int, error) {
-	_ = o.stream.Send(&entroosv1.RepairDataResponse{Output: p}) // the client may have left
-	return len(p), nil
 }
 
 // ResetData implements AdminService.

@@ -17,8 +17,8 @@ import (
 	"github.com/entroos/entroos/nko"
 )
 
-// fsckTimeout bounds the check of the data partition: a large one with a lost
-// journal takes minutes.
+// fsckTimeout bounds the check at boot: a large partition with a lost journal
+// takes minutes.
 const fsckTimeout = 30 * time.Minute
 
 // fsckGrace is how long e2fsck may take to end when it is told to.
@@ -31,14 +31,12 @@ const (
 )
 
 // e2fsck runs e2fsck with that mode (-p, -y) on a device and gives its exit
-// status.
+// status. It is ended when ctx ends.
 func e2fsck(ctx context.Context, reaper *nko.Reaper, out io.Writer, device string, mode ...string) (int, error) {
 	const program = "/bin/e2fsck"
 	if _, err := os.Stat(program); errors.Is(err, fs.ErrNotExist) {
 		return 0, fmt.Errorf("%s is missing from this system", program)
 	}
-	ctx, cancel := context.WithTimeout(ctx, fsckTimeout)
-	defer cancel()
 	cmd := exec.Command(program, append(mode, device)...)
 	cmd.Stdout, cmd.Stderr = out, out
 	child, err := reaper.Spawn(cmd)
@@ -56,9 +54,6 @@ func e2fsck(ctx context.Context, reaper *nko.Reaper, out io.Writer, device strin
 			_ = child.Signal(unix.SIGKILL)
 			<-child.Done()
 		}
-		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			return 0, fmt.Errorf("its check did not end within %v", fsckTimeout)
-		}
 		return 0, ctx.Err()
 	}
 	if child.Err() != nil {
@@ -73,8 +68,13 @@ func e2fsck(ctx context.Context, reaper *nko.Reaper, out io.Writer, device strin
 
 // checkExt4 mends what can be mended without a question.
 func checkExt4(ctx context.Context, reaper *nko.Reaper, device string) error {
+	ctx, cancel := context.WithTimeout(ctx, fsckTimeout)
+	defer cancel()
 	var out bytes.Buffer
 	code, err := e2fsck(ctx, reaper, &out, device, "-p")
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("its check did not end within %v", fsckTimeout)
+	}
 	if err == nil && code > fsckMended {
 		err = fmt.Errorf("its check failed (exit status %d): %s", code, complaint(out.String()))
 	}

@@ -133,8 +133,12 @@ func (b *Box) trialState() string {
 
 // giveUp asks for a reboot when there is something to go back to. Nobody knows
 // whether there is while the ESP cannot be read: then the reboots are those that
-// the boot loader counts, and no more.
+// the boot loader counts, and no more. No disk is left half repaired for it.
 func (b *Box) giveUp(selected bootslot.UKI) bool {
+	if !b.disks.TryLock() {
+		return false
+	}
+	defer b.disks.Unlock()
 	t := b.found()
 	if t == nil {
 		if !blindTry(selected) {

@@ -21,7 +21,7 @@ import (
 func HostKey(path string) (ssh.Signer, error) {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return makeHostKey(path)
+		return makeHostKey(path, syncFolder)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("ssh host key: %w", err)
@@ -33,7 +33,9 @@ func HostKey(path string) (ssh.Signer, error) {
 	return key, nil
 }
 
-func makeHostKey(path string) (ssh.Signer, error) {
+// makeHostKey makes a key, and has its name and its folder's on the medium by
+// sync: a key that clients have seen must not be gone at the next boot.
+func makeHostKey(path string, sync func(folder string) error) (ssh.Signer, error) {
 	_, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("ssh host key: %w", err)
@@ -48,5 +50,19 @@ func makeHostKey(path string) (ssh.Signer, error) {
 	if err := renameio.WriteFile(path, pem.EncodeToMemory(block), 0o600, renameio.IgnoreUmask()); err != nil {
 		return nil, fmt.Errorf("ssh host key: %w", err)
 	}
+	for _, folder := range []string{filepath.Dir(path), filepath.Dir(filepath.Dir(path))} {
+		if err := sync(folder); err != nil {
+			return nil, fmt.Errorf("ssh host key: %w", err)
+		}
+	}
 	return ssh.NewSignerFromSigner(private)
+}
+
+// syncFolder has the names in a folder on the medium.
+func syncFolder(folder string) error {
+	f, err := os.Open(folder)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }

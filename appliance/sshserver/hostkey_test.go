@@ -2,8 +2,10 @@ package sshserver
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -43,5 +45,27 @@ func TestHostKeyIsMadeOnce(t *testing.T) {
 	}
 	if text, err := os.ReadFile(path); err != nil || string(text) != "garbled" {
 		t.Errorf("it is now %q, %v", text, err)
+	}
+}
+
+func TestHostKeyIsOnTheMedium(t *testing.T) {
+	folder := t.TempDir()
+	path := filepath.Join(folder, "ssh", "host_ed25519")
+	var synced []string
+	if _, err := makeHostKey(path, func(folder string) error {
+		if _, err := os.Stat(path); err != nil {
+			t.Errorf("synced too soon: %v", err)
+		}
+		synced = append(synced, folder)
+		return syncFolder(folder)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{filepath.Dir(path), folder}; !slices.Equal(synced, want) {
+		t.Errorf("synced %q, want %q", synced, want)
+	}
+	broken := errors.New("input/output error")
+	if key, err := makeHostKey(path, func(string) error { return broken }); key != nil || !errors.Is(err, broken) {
+		t.Errorf("a key that may be gone is given: %v, %v", key, err)
 	}
 }
