@@ -358,7 +358,7 @@ func TestWrongKeyIsRefusedSlowedAndLogged(t *testing.T) {
 	if log := s.log.String(); !strings.Contains(log, ssh.FingerprintSHA256(wrong.PublicKey())) || !strings.Contains(log, "127.0.0.1") {
 		t.Errorf("the log does not tell: %s", log)
 	}
-	s.connect() // the right key is let in, and forgives
+	s.session(s.connect()) // the right key is let in, and forgives
 	if d := s.server.throttle.failed(sourceOf(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})); d != 0 {
 		t.Errorf("after a success the next failure costs %v", d)
 	}

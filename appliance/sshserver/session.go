@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -31,8 +32,10 @@ type session struct {
 
 	term             string // a terminal is wanted
 	window           *pty.Winsize
-	master, terminal *os.File // once there is one
+	master, terminal *os.File    // once there is one
+	outputs          []io.Closer // without a terminal, the program's
 	process          *exec.Cmd
+	cut              atomic.Bool   // some output did not reach the client
 	ended            chan struct{} // closed when the program has ended and its status is sent
 }
 
@@ -44,7 +47,7 @@ func newSession(server *Server, channel ssh.Channel, logger *slog.Logger) *sessi
 // and leaves no program behind.
 func (s *session) serve(ctx context.Context, requests <-chan *ssh.Request) {
 	defer s.channel.Close()
-	defer s.closeTerminal()
+	defer s.closeFiles()
 	for {
 		select {
 		case <-ctx.Done():
@@ -186,29 +189,49 @@ func (s *session) startOnTerminal(cmd *exec.Cmd, copying *sync.WaitGroup) (err e
 	return nil
 }
 
-func (s *session) startPiped(cmd *exec.Cmd, _ *sync.WaitGroup) error {
-	// With StdinPipe, unlike with Stdin, Wait does not wait for input.
+func (s *session) startPiped(cmd *exec.Cmd, copying *sync.WaitGroup) error {
+	// Pipes of our own, unlike Stdin and Stdout: Wait does not wait for input, and
+	// output waits for a slow client after the program's end.
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		return err
 	}
-	cmd.Stdout, cmd.Stderr = s.channel, s.channel.Stderr()
-	cmd.WaitDelay = sessionGrace // for what a client does not take
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		return err
+	}
 	if err := cmd.Start(); err != nil {
 		return err
 	}
+	s.outputs = []io.Closer{stdout, stderr}
 	s.server.cfg.Go("ssh session's input", func() {
 		_, _ = io.Copy(stdin, s.channel) // either has ended
 		_ = stdin.Close()
 	})
+	copying.Add(2)
+	forward := func(to io.Writer, from io.ReadCloser) func() {
+		return func() {
+			defer copying.Done()
+			if _, err := io.Copy(to, from); err != nil {
+				s.cut.Store(true)
+				_ = from.Close() // the program must not wait for who has gone
+			}
+		}
+	}
+	s.server.cfg.Go("ssh session's output", forward(s.channel, stdout))
+	s.server.cfg.Go("ssh session's errors", forward(s.channel.Stderr(), stderr))
 	return nil
 }
 
-// await waits for the program's end and tells the client.
+// await waits for the program's output and end, and tells the client.
 func (s *session) await(copying *sync.WaitGroup) {
 	defer close(s.ended)
+	copying.Wait() // first: Wait closes the pipes
 	err := s.process.Wait()
-	copying.Wait()
 	state := s.process.ProcessState
 	if state == nil {
 		s.logger.Error("ssh: session", "error", err)
@@ -225,7 +248,11 @@ func (s *session) await(copying *sync.WaitGroup) {
 		}{Name: name})) // the client may have gone
 		return
 	}
-	s.exit(uint32(state.ExitCode()))
+	code := state.ExitCode()
+	if code == 0 && s.cut.Load() {
+		code = 1
+	}
+	s.exit(uint32(code))
 }
 
 // exit tells the exit status, and say an error; the client may have gone.
@@ -251,15 +278,18 @@ func (s *session) hangUp() {
 	case <-timer.C:
 	}
 	_ = syscall.Kill(group, syscall.SIGKILL)
-	s.closeTerminal() // frees who copies
+	s.closeFiles() // frees who copies
 	<-s.ended
 }
 
-func (s *session) closeTerminal() {
+func (s *session) closeFiles() {
 	for _, f := range []*os.File{s.master, s.terminal} {
 		if f != nil {
 			_ = f.Close() // a terminal keeps nothing back
 		}
+	}
+	for _, f := range s.outputs {
+		_ = f.Close() // for reading; closed when all was read
 	}
 }
 
