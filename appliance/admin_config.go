@@ -57,10 +57,14 @@ func (a *adminServer) SetConfig(_ context.Context, r *connect.Request[entroosv1.
 		return nil, apiError(err)
 	}
 	before := a.box.Config()
-	if err := a.box.own.write(own); err != nil {
+	replaced, err := a.box.own.write(own)
+	if !replaced {
 		return nil, connect.NewError(connect.CodeFailedPrecondition, fmt.Errorf("the settings are as they were: %w", err))
 	}
 	a.box.Settings.set(own)
+	if err != nil {
+		return nil, connect.NewError(connect.CodeInternal, fmt.Errorf("the new settings hold, but the next boot may not find them: %w; set them again", err))
+	}
 	return connect.NewResponse(&entroosv1.SetConfigResponse{Effective: string(effective), PendingKeys: pending(before, holds)}), nil
 }
 

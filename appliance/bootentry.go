@@ -62,15 +62,26 @@ var efiWritable sync.Mutex
 func withWritableEFI(f func() error) error {
 	efiWritable.Lock()
 	defer efiWritable.Unlock()
-	const flags = unix.MS_REMOUNT | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
-	if err := unix.Mount("", efivarfs.DefaultVarFS, "", flags, ""); err != nil {
+	return whileWritable(func(writable bool) error {
+		flags := uintptr(unix.MS_REMOUNT | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC)
+		if !writable {
+			flags |= unix.MS_RDONLY
+		}
+		return unix.Mount("", efivarfs.DefaultVarFS, "", flags, "")
+	}, f)
+}
+
+// whileWritable runs f between two remounts, the second one also when f panics.
+func whileWritable(remount func(writable bool) error, f func() error) (err error) {
+	if err := remount(true); err != nil {
 		return fmt.Errorf("making its variables writable: %w", err)
 	}
-	err := f()
-	if rerr := unix.Mount("", efivarfs.DefaultVarFS, "", flags|unix.MS_RDONLY, ""); rerr != nil {
-		err = errors.Join(err, fmt.Errorf("making its variables read-only again: %w", rerr))
-	}
-	return err
+	defer func() {
+		if rerr := remount(false); rerr != nil {
+			err = errors.Join(err, fmt.Errorf("making its variables read-only again: %w", rerr))
+		}
+	}()
+	return f()
 }
 
 // addBootEntry is tellFirmware on any store of EFI variables.

@@ -3,6 +3,7 @@ package appliance
 import (
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -85,5 +86,31 @@ func TestBootEntry(t *testing.T) {
 	}
 	if _, err := addBootEntry(nvram{}, second, nil); err != nil {
 		t.Errorf("a firmware without entries: %v", err)
+	}
+}
+
+func TestVariablesAreReadOnlyAgain(t *testing.T) {
+	broken := errors.New("broken")
+	for name, f := range map[string]func() error{
+		"well":   func() error { return nil },
+		"fails":  func() error { return broken },
+		"panics": func() error { panic(broken) },
+	} {
+		writable := false
+		func() {
+			defer func() { _ = recover() }() // of the one that panics
+			err := whileWritable(func(w bool) error { writable = w; return nil }, func() error {
+				if !writable {
+					t.Errorf("%s: not writable meanwhile", name)
+				}
+				return f()
+			})
+			if errors.Is(err, broken) != (name == "fails") {
+				t.Errorf("%s: %v", name, err)
+			}
+		}()
+		if writable {
+			t.Errorf("%s: still writable", name)
+		}
 	}
 }

@@ -123,9 +123,24 @@ func (s *ownSystem) Close() {
 	}
 }
 
-// openSystem opens this box's system: its ESP and settings, and fresh data.
+// keepStill has what would write to the ESP or to the settings wait until release
+// is called.
+func (b *Box) keepStill() (release func()) {
+	b.own.Lock()
+	esp := func() {}
+	if t := b.found(); t != nil {
+		esp = t.slots.Hold()
+	}
+	return func() {
+		esp()
+		b.own.Unlock()
+	}
+}
+
+// openSystem opens this box's system: its ESP and settings, which stay as they
+// are until it is closed, and fresh data.
 func (b *Box) openSystem() (*ownSystem, error) {
-	s := new(ownSystem)
+	s := &ownSystem{closers: []func(){b.keepStill()}}
 	fail := func(err error) (*ownSystem, error) { s.Close(); return nil, err }
 	open := func(path string) (*os.File, error) {
 		f, err := os.Open(path)

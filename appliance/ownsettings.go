@@ -48,24 +48,26 @@ func remountSettings(writable bool) error {
 // write puts text in place of the file, and is on disk when it returns; empty
 // takes the file away. FAT has no rename in one step, but there is no moment at
 // which the file's name stands for anything but the old text or the new one.
-// The caller has locked.
-func (o *ownSettings) write(text []byte) (err error) {
+// replaced says that what is read from now on is text, also when an error says
+// that it may not be on disk, or that the partition is still writable. The caller
+// has locked.
+func (o *ownSettings) write(text []byte) (replaced bool, err error) {
 	if err := o.remount(true); err != nil {
-		return err
+		return false, err
 	}
 	defer func() { err = errors.Join(err, o.remount(false)) }()
 	if len(text) == 0 {
 		if err := os.Remove(o.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
+			return false, err
 		}
-		return syncFolder(filepath.Dir(o.path))
+		return true, syncFolder(filepath.Dir(o.path))
 	}
 	temporary := o.path + ".new"
 	if err := writeSynced(temporary, string(text)); err != nil {
-		return errors.Join(err, os.Remove(temporary))
+		return false, errors.Join(err, os.Remove(temporary))
 	}
 	if err := os.Rename(temporary, o.path); err != nil {
-		return errors.Join(err, os.Remove(temporary))
+		return false, errors.Join(err, os.Remove(temporary))
 	}
-	return syncFolder(filepath.Dir(o.path))
+	return true, syncFolder(filepath.Dir(o.path))
 }

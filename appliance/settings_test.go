@@ -262,3 +262,25 @@ func TestNameThatARenameLeaves(t *testing.T) {
 		}
 	}
 }
+
+// TestSettingsReplacedButNotSettled has an error after the new file took the
+// old one's place.
+func TestSettingsReplacedButNotSettled(t *testing.T) {
+	b := newTestBox(t)
+	stuck := errors.New("device or resource busy")
+	b.own = &ownSettings{path: filepath.Join(t.TempDir(), "appliance.yaml"), remount: func(writable bool) error {
+		if writable {
+			return nil
+		}
+		return stuck
+	}}
+	for file, hostname := range map[string]string{"hostname: one": "one", "": "entroos"} {
+		_, err := b.admin.SetConfig(t.Context(), connect.NewRequest(&entroosv1.SetConfigRequest{File: file}))
+		if err == nil || !strings.Contains(err.Error(), stuck.Error()) || strings.Contains(err.Error(), "as they were") {
+			t.Errorf("%q: %v", file, err)
+		}
+		if b.Config().Hostname != hostname {
+			t.Errorf("%q is in the file, and the hostname is %s", file, b.Config().Hostname)
+		}
+	}
+}

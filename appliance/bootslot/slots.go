@@ -168,6 +168,13 @@ func (s *Slots) rename(from, name string) error {
 	return syncPath(folder)
 }
 
+// Hold keeps the ESP as it is until release is called: what would change it
+// waits.
+func (s *Slots) Hold() (release func()) {
+	s.mu.Lock()
+	return s.mu.Unlock
+}
+
 // change makes the ESP writable while f runs. What f wrote is on disk when it
 // returns.
 func (s *Slots) change(f func() error) (err error) {
