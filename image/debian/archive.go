@@ -247,6 +247,7 @@ Dir::Cache "%[1]s";
 Dir::Cache::Archives "%[1]s/archives";
 Dir::Log "%[1]s";
 APT::Architecture "amd64";
+APT::Default-Release "";
 APT::Sandbox::User "";
 APT::Update::Error-Mode "any";
 Acquire::Languages "none";

@@ -195,6 +195,22 @@ func TestFetchRefuses(t *testing.T) {
 	}
 }
 
+// A machine that prefers a release that is not among the sources is no matter.
+func TestFetchIgnoresDefaultRelease(t *testing.T) {
+	r := newRepository(t, "1.0")
+	config := filepath.Join(t.TempDir(), "apt.conf")
+	if err := os.WriteFile(config, []byte(`APT::Default-Release "trixie";`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("APT_CONFIG", config)
+	archive := Archive{Cache: t.TempDir(), Mirrors: [][]Source{{r.source()}}}
+	for _, pin := range []Pin{{Name: "thing"}, {Name: "thing", Version: "1.0", SHA256: r.hash(t, "1.0")}} {
+		if _, err := archive.Fetch(t.Context(), pin); err != nil {
+			t.Errorf("%+v: %v", pin, err)
+		}
+	}
+}
+
 // The machine's own apt sees nothing of it.
 func TestFetchLeavesTheMachineAlone(t *testing.T) {
 	r := newRepository(t, "1.0")

@@ -30,12 +30,32 @@ var (
 	}
 )
 
-// suites are where Debian has them, and snapshot the time at which it had these
-// versions: snapshot.debian.org keeps what the archive once had.
+// wanted is a package and the suites that have it. Each package is asked for
+// alone: a suite that a mirror no longer has must not spoil the other's.
+type wanted struct {
+	pin, newest      debian.Pin
+	suites, security []string
+	// archived are the suites that have it where old versions are kept.
+	archived []string
+}
+
 var (
-	suites         = []string{"bookworm", "bookworm-updates", "bookworm-backports"}
-	securitySuites = []string{"bookworm-security"}
-	snapshot       = "20251201T000000Z"
+	microcodeWanted = wanted{
+		pin: microcodePin, newest: debian.Pin{Name: microcodePin.Name},
+		suites: []string{"bookworm", "bookworm-updates"}, security: []string{"bookworm-security"}, archived: []string{"bookworm"},
+	}
+	// apt takes packages from the backports only when told to.
+	realtekWanted = wanted{
+		pin: realtekPin, newest: debian.Pin{Name: realtekPin.Name, Suite: "bookworm-backports"},
+		suites: []string{"bookworm-backports"}, archived: []string{"bookworm-backports"},
+	}
+)
+
+// The archives of what Debian's mirrors no longer have: of all that they once
+// had, at a time when it was the pinned versions, and of old releases.
+const (
+	snapshot = "http://snapshot.debian.org/archive/debian/20261120T000000Z"
+	archived = "http://archive.debian.org/debian"
 )
 
 const component = "non-free-firmware"
@@ -75,17 +95,20 @@ func Load(ctx context.Context, choice Choice, progress func(text string)) (Set, 
 	if err != nil {
 		return Set{}, fmt.Errorf("finding the folder for fetched packages: %w", err)
 	}
-	archive := debian.Archive{
-		Cache:    filepath.Join(cache, "entroos", "debian"),
-		Mirrors:  mirrors(ctx, choice),
-		Progress: progress,
+	ownArchive, ownSecurity := debian.Mirrors(ctx)
+	var debs []string
+	for _, w := range []wanted{microcodeWanted, realtekWanted} {
+		archive := debian.Archive{
+			Cache:    filepath.Join(cache, "entroos", "debian"),
+			Mirrors:  w.mirrors(choice, ownArchive, ownSecurity),
+			Progress: progress,
+		}
+		var found []string
+		if found, err = archive.Fetch(ctx, w.choose(choice)); err != nil {
+			break
+		}
+		debs = append(debs, found...)
 	}
-	pins := []debian.Pin{microcodePin, realtekPin}
-	if choice == Newest {
-		// apt takes packages from the backports only when told to.
-		pins = []debian.Pin{{Name: microcodePin.Name}, {Name: realtekPin.Name, Suite: "bookworm-backports"}}
-	}
-	debs, err := archive.Fetch(ctx, pins...)
 	var unavailable *debian.UnavailableError
 	if errors.As(err, &unavailable) {
 		return Set{}, fmt.Errorf("%w\nTo build with the newest firmware that Debian has: --firmware newest (make image FIRMWARE=newest).\n"+
@@ -97,21 +120,29 @@ func Load(ctx context.Context, choice Choice, progress func(text string)) (Set, 
 	return unpack(ctx, debs[0], debs[1])
 }
 
-// mirrors are the archives that are asked: the machine's own, then the one that
-// keeps old versions.
-func mirrors(ctx context.Context, choice Choice) [][]debian.Source {
-	archive, security := debian.Mirrors(ctx)
-	all := [][]debian.Source{{
-		{URI: archive, Suites: suites, Component: component, Keyring: debian.Keyring},
-		{URI: security, Suites: securitySuites, Component: component, Keyring: debian.Keyring},
-	}}
-	if choice == Pinned {
-		all = append(all, []debian.Source{{
-			URI: "http://snapshot.debian.org/archive/debian/" + snapshot, Suites: suites,
-			Component: component, Keyring: debian.Keyring, Old: true,
-		}})
+// choose is the pin to ask for.
+func (w wanted) choose(choice Choice) debian.Pin {
+	if choice == Newest {
+		return w.newest
 	}
-	return all
+	return w.pin
+}
+
+// mirrors are the archives that are asked: the machine's own, then those that
+// keep old versions.
+func (w wanted) mirrors(choice Choice, archive, security string) [][]debian.Source {
+	source := func(uri string, old bool, suites []string) debian.Source {
+		return debian.Source{URI: uri, Suites: suites, Component: component, Keyring: debian.Keyring, Old: old}
+	}
+	own := []debian.Source{source(archive, false, w.suites)}
+	if len(w.security) > 0 {
+		own = append(own, source(security, false, w.security))
+	}
+	all := [][]debian.Source{own}
+	if choice == Pinned {
+		all = append(all, []debian.Source{source(snapshot, true, w.archived)})
+	}
+	return append(all, []debian.Source{source(archived, true, w.archived)})
 }
 
 // licences is where they lie on the box.

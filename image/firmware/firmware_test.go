@@ -75,6 +75,42 @@ func (u update) extended() []uint32 {
 	return all
 }
 
+// Each package is asked for where it is, and of nothing that may be missing
+// for another's sake; old versions at both archives that keep them.
+func TestMirrors(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		wanted wanted
+		choice Choice
+		want   []string
+	}{
+		{"microcode", microcodeWanted, Pinned, []string{
+			"own bookworm bookworm-updates + security bookworm-security", snapshot + " bookworm", archived + " bookworm",
+		}},
+		{"network cards", realtekWanted, Pinned, []string{
+			"own bookworm-backports", snapshot + " bookworm-backports", archived + " bookworm-backports",
+		}},
+		{"newest microcode", microcodeWanted, Newest, []string{
+			"own bookworm bookworm-updates + security bookworm-security", archived + " bookworm",
+		}},
+	} {
+		var got []string
+		for _, mirror := range test.wanted.mirrors(test.choice, "own", "security") {
+			var sources []string
+			for _, source := range mirror {
+				if want := source.URI == snapshot || source.URI == archived; source.Old != want {
+					t.Errorf("%s: %s is old: %t", test.name, source, source.Old)
+				}
+				sources = append(sources, source.URI+" "+strings.Join(source.Suites, " "))
+			}
+			got = append(got, strings.Join(sources, " + "))
+		}
+		if !slices.Equal(got, test.want) {
+			t.Errorf("%s is asked for at %q, want %q", test.name, got, test.want)
+		}
+	}
+}
+
 func TestLoadChoices(t *testing.T) {
 	if set, err := Load(t.Context(), None, nil); err != nil || len(set.Files)+len(set.Microcode)+len(set.Packages) != 0 {
 		t.Errorf("none: %+v, %v", set, err)
