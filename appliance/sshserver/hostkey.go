@@ -6,6 +6,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -65,4 +66,16 @@ func syncFolder(folder string) error {
 		return err
 	}
 	return errors.Join(f.Sync(), f.Close())
+}
+
+// hostSigner is a host key that tells before it signs.
+type hostSigner struct {
+	ssh.Signer
+	before func()
+}
+
+// Sign implements ssh.Signer.
+func (h *hostSigner) Sign(rand io.Reader, data []byte) (*ssh.Signature, error) {
+	h.before()
+	return h.Signer.Sign(rand, data)
 }

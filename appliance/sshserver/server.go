@@ -19,7 +19,8 @@ import (
 
 // Limits of the server.
 const (
-	handshakeTime     = 20 * time.Second // from connection to authentication
+	keyExchangeTime   = 20 * time.Second // from connection to the client's part in the key exchange
+	loginTime         = 2 * time.Minute  // from there to authentication; a human may be asked
 	maxTries          = 6                // keys offered on one connection
 	maxUnknown        = 16               // connections not yet authenticated
 	maxUnknownOne     = 4                // of these, from one source
@@ -51,6 +52,8 @@ type Config struct {
 type Server struct {
 	cfg      Config
 	throttle *throttle
+	// keyExchangeTime and loginTime, but for tests.
+	keyExchangeTime, loginTime time.Duration
 
 	mu      sync.Mutex
 	unknown map[source]int // connections that are not yet authenticated
@@ -59,7 +62,10 @@ type Server struct {
 
 // New makes a Server.
 func New(cfg Config) *Server {
-	return &Server{cfg: cfg, throttle: newThrottle(time.Now), unknown: make(map[source]int)}
+	return &Server{
+		cfg: cfg, throttle: newThrottle(time.Now), unknown: make(map[source]int),
+		keyExchangeTime: keyExchangeTime, loginTime: loginTime,
+	}
 }
 
 // Serve serves the connections that arrive at l until ctx ends, then closes l
@@ -184,6 +190,7 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn, from source) {
 
 // handshake agrees on keys and authenticates the client, in bounded time.
 func (s *Server) handshake(ctx context.Context, conn net.Conn, from source) (*ssh.ServerConn, <-chan ssh.NewChannel, <-chan *ssh.Request, error) {
+	patience := maxConnectionDelay
 	config := &ssh.ServerConfig{
 		ServerVersion: serverVersion,
 		MaxAuthTries:  maxTries,
@@ -192,7 +199,7 @@ func (s *Server) handshake(ctx context.Context, conn net.Conn, from source) (*ss
 			if s.cfg.Authorized(key) {
 				return &ssh.Permissions{Extensions: map[string]string{fingerprintDetail: fingerprint}}, nil
 			}
-			delay := s.throttle.failed(from)
+			delay := s.refused(from, &patience)
 			if s.throttle.mayLog() {
 				s.cfg.Logger.Warn("ssh: key refused", "from", conn.RemoteAddr().String(), "user", meta.User(), "key", fingerprint, "delay", delay)
 			}
@@ -205,8 +212,13 @@ func (s *Server) handshake(ctx context.Context, conn net.Conn, from source) (*ss
 			return nil, errors.New("this key is not among the box's ssh.authorized_keys")
 		},
 	}
-	config.AddHostKey(s.cfg.HostKey)
-	if err := conn.SetDeadline(time.Now().Add(handshakeTime)); err != nil {
+	// The host key signs when the client has sent its part, and before a human
+	// can be asked anything. Later key exchanges have no limit.
+	var once sync.Once
+	config.AddHostKey(&hostSigner{s.cfg.HostKey, func() {
+		once.Do(func() { _ = conn.SetDeadline(time.Now().Add(s.loginTime)) }) // an error is the connection's end
+	}})
+	if err := conn.SetDeadline(time.Now().Add(s.keyExchangeTime)); err != nil {
 		return nil, nil, nil, err
 	}
 	server, channels, requests, err := ssh.NewServerConn(conn, config)
@@ -218,6 +230,14 @@ func (s *Server) handshake(ctx context.Context, conn net.Conn, from source) (*ss
 		return nil, nil, nil, err
 	}
 	return server, channels, requests, nil
+}
+
+// refused counts a refused key and gives the delay of its answer, which it
+// takes from the connection's patience.
+func (s *Server) refused(from source, patience *time.Duration) time.Duration {
+	delay := min(s.throttle.failed(from), *patience)
+	*patience -= delay
+	return delay
 }
 
 // serveChannel serves a session or a connection to the admin API.

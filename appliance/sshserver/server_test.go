@@ -67,7 +67,7 @@ func (s *syncBuffer) String() string {
 	return s.b.String()
 }
 
-func serve(t *testing.T) *served {
+func serve(t *testing.T, configure ...func(*Server)) *served {
 	t.Helper()
 	s := &served{T: t, key: newKey(t), host: newKey(t), admin: filepath.Join(t.TempDir(), "admin.sock"), log: &syncBuffer{}}
 	s.server = New(Config{
@@ -87,6 +87,9 @@ func serve(t *testing.T) *served {
 		Logger: slog.New(slog.NewTextHandler(s.log, nil)),
 		Go:     func(_ string, f func()) { go f() },
 	})
+	for _, c := range configure {
+		c(s.server)
+	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -401,4 +404,75 @@ func TestUnknownConnectionsAreBounded(t *testing.T) {
 	}
 	open[0].Close()
 	eventually(t, "room for another", greeted)
+}
+
+// TestTimeToLogIn: who says nothing is hung up on soon, who has exchanged keys
+// has the time that a human takes, and rekeying ends nothing.
+func TestTimeToLogIn(t *testing.T) {
+	const soon = 500 * time.Millisecond
+	s := serve(t, func(s *Server) { s.keyExchangeTime = soon })
+	silent, err := net.Dial("tcp", s.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	if err := silent.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, silent); err != nil {
+		t.Errorf("a silent connection is kept: %v", err)
+	}
+	client, err := ssh.Dial("tcp", s.address, &ssh.ClientConfig{
+		Auth: []ssh.AuthMethod{ssh.PublicKeys(s.key)},
+		HostKeyCallback: func(string, net.Addr, ssh.PublicKey) error {
+			time.Sleep(2 * soon) // somebody reads the fingerprint
+			return nil
+		},
+	})
+	if err != nil {
+		t.Fatalf("after a while: %v", err)
+	}
+	client.Close()
+
+	hurried := serve(t, func(s *Server) { s.loginTime = soon })
+	if _, err := ssh.Dial("tcp", hurried.address, &ssh.ClientConfig{
+		Auth: []ssh.AuthMethod{ssh.PublicKeysCallback(func() ([]ssh.Signer, error) {
+			time.Sleep(2 * soon)
+			return []ssh.Signer{hurried.key}, nil
+		})},
+		HostKeyCallback: ssh.FixedHostKey(hurried.host.PublicKey()),
+	}); err == nil {
+		t.Error("the time to log in has no end")
+	}
+	client, err = ssh.Dial("tcp", hurried.address, &ssh.ClientConfig{
+		Config:          ssh.Config{RekeyThreshold: 256 << 10},
+		Auth:            []ssh.AuthMethod{ssh.PublicKeys(hurried.key)},
+		HostKeyCallback: ssh.FixedHostKey(hurried.host.PublicKey()),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if out, err := hurried.session(client).Output("sh -c 'head -c 1000000 /dev/zero; sleep 1; echo done'"); err != nil || !bytes.HasSuffix(out, []byte("done\n")) {
+		t.Errorf("after keys were exchanged again: %v", err)
+	}
+}
+
+// TestDelaysOfOneConnection: what refusals cost on one connection together
+// leaves time to log in.
+func TestDelaysOfOneConnection(t *testing.T) {
+	s := serve(t)
+	from := sourceOf(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	for range 100 {
+		s.server.throttle.failed(from)
+	}
+	patience := time.Second
+	for i, want := range []time.Duration{patience, 0, 0} {
+		if d := s.server.refused(from, &patience); d != want {
+			t.Errorf("refusal %d costs %v, want %v", i+1, d, want)
+		}
+	}
+	if 2*maxConnectionDelay > loginTime {
+		t.Errorf("refusals cost up to %v of %v", maxConnectionDelay, loginTime)
+	}
 }

@@ -34,9 +34,11 @@ func sourceOf(a net.Addr) source {
 const (
 	freeFailures = 3
 	firstDelay   = 250 * time.Millisecond
-	maxDelay     = 16 * time.Second // below the time for the handshake
-	forgetAfter  = 10 * time.Minute
-	maxSources   = 1024
+	maxDelay     = 16 * time.Second
+	// maxConnectionDelay bounds the sum on one connection, well below loginTime.
+	maxConnectionDelay = 30 * time.Second
+	forgetAfter        = 10 * time.Minute
+	maxSources         = 1024
 )
 
 // Refusals are logged one by one up to logBurst, then one each logEvery: an

@@ -27,7 +27,7 @@ func TestDelayGrowsAndIsBounded(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 1_000_000).Draw(t, "n")
 		d := delayAfter(n)
-		if d < 0 || d > maxDelay || d > handshakeTime {
+		if d < 0 || d > maxDelay || d > maxConnectionDelay {
 			t.Fatalf("failure %d costs %v", n, d)
 		}
 		if delayAfter(n+1) < d {

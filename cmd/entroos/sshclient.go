@@ -127,45 +127,68 @@ func (l *link) dial(ctx context.Context) (net.Conn, error) {
 	return l.client.DialContext(ctx, "unix", adminSocket)
 }
 
-// connect makes the SSH connection.
+// connect makes the SSH connection. What the operator has to be asked, whether
+// to trust the box and for a passphrase, is asked between connections, each of
+// which has to be quick.
 func (l *link) connect(ctx context.Context) error {
 	keys, err := l.keys()
 	if err != nil {
 		return err
 	}
 	defer keys.close()
-	hosts, err := l.knownHosts(ctx)
-	if err != nil {
-		return err
+	signers := keys.signers
+	var met ssh.PublicKey
+	for {
+		hosts, err := l.knownHosts(ctx)
+		if err != nil {
+			return err
+		}
+		hosts.met = met
+		conn, err := l.dialTCP(ctx)
+		if err != nil {
+			return err
+		}
+		err = l.shake(ctx, conn, hosts, signers)
+		locked := keys.wanted()
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case hosts.unknown != nil:
+			if err := hosts.meet(l.address, hosts.unknown); err != nil {
+				return err
+			}
+			met = hosts.unknown
+		case hosts.err != nil: // x/crypto passes it on as text in some cases
+			return hosts.err
+		case locked != nil:
+			if err := locked.unlock(); err != nil {
+				return err
+			}
+			signers = []ssh.Signer{locked} // the box refused the others
+		case strings.Contains(err.Error(), "unable to authenticate"):
+			return &sshError{fmt.Sprintf("the box at %s takes none of your keys (%s).\n"+
+				"On its console: config set ssh.authorized_keys '[\"PUBLIC KEY\"]'", l.typed, keys), err}
+		default:
+			return l.failure(err)
+		}
 	}
-	conn, err := l.dialTCP(ctx)
-	if err != nil {
-		return err
-	}
+}
+
+// shake makes one SSH connection of conn, without asking anybody anything.
+func (l *link) shake(ctx context.Context, conn net.Conn, hosts *knownHosts, signers []ssh.Signer) error {
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	sshConn, channels, requests, err := ssh.NewClientConn(conn, l.address, &ssh.ClientConfig{
 		User:              l.user,
-		Auth:              []ssh.AuthMethod{ssh.PublicKeys(keys.signers...)},
+		Auth:              []ssh.AuthMethod{ssh.PublicKeys(signers...)},
 		HostKeyCallback:   hosts.check,
 		HostKeyAlgorithms: hosts.algorithms(l.address),
 		ClientVersion:     "SSH-2.0-entroos",
 	})
 	if err != nil {
 		conn.Close()
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if hosts.err != nil { // x/crypto passes it on as text in some cases
-			return hosts.err
-		}
-		if keys.err() != nil {
-			return keys.err()
-		}
-		if strings.Contains(err.Error(), "unable to authenticate") {
-			return &sshError{fmt.Sprintf("the box at %s takes none of your keys (%s).\n"+
-				"On its console: config set ssh.authorized_keys '[\"PUBLIC KEY\"]'", l.typed, keys), err}
-		}
-		return l.failure(err)
+		return err
 	}
 	l.client = ssh.NewClient(sshConn, channels, requests)
 	return nil

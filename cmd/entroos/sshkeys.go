@@ -37,11 +37,11 @@ func (k *keyRing) close() {
 // String names the keys.
 func (k *keyRing) String() string { return strings.Join(k.names, ", ") }
 
-// err is why a locked key was not opened.
-func (k *keyRing) err() error {
+// wanted is a locked key that the box would take; nil if there is none.
+func (k *keyRing) wanted() *lockedKey {
 	for _, l := range k.locked {
-		if l.err != nil {
-			return l.err
+		if l.wanted && l.signer == nil {
+			return l
 		}
 	}
 	return nil
@@ -145,15 +145,19 @@ func (k *keyRing) addFile(file string, env *environment) error {
 // passphraseTries is how often a passphrase is asked for.
 const passphraseTries = 3
 
-// lockedKey is a private key under a passphrase, which is asked for at the
-// first signature.
+// errLocked is a locked key's answer to a first signature.
+var errLocked = errors.New("the key has a passphrase")
+
+// lockedKey is a private key under a passphrase. It does not sign, and notes
+// that it was wanted, until it is unlocked: not during the handshake, for which
+// the box has a limit.
 type lockedKey struct {
 	file   string
 	text   []byte
 	public ssh.PublicKey
 	env    *environment
 	signer ssh.Signer
-	err    error
+	wanted bool
 }
 
 var _ ssh.AlgorithmSigner = (*lockedKey)(nil)
@@ -169,9 +173,8 @@ func (l *lockedKey) Sign(rand io.Reader, data []byte) (*ssh.Signature, error) {
 // SignWithAlgorithm implements ssh.AlgorithmSigner.
 func (l *lockedKey) SignWithAlgorithm(rand io.Reader, data []byte, algorithm string) (*ssh.Signature, error) {
 	if l.signer == nil {
-		if l.signer, l.err = l.unlock(); l.err != nil {
-			return nil, l.err
-		}
+		l.wanted = true
+		return nil, errLocked
 	}
 	if s, ok := l.signer.(ssh.AlgorithmSigner); ok && algorithm != "" {
 		return s.SignWithAlgorithm(rand, data, algorithm)
@@ -179,18 +182,20 @@ func (l *lockedKey) SignWithAlgorithm(rand io.Reader, data []byte, algorithm str
 	return l.signer.Sign(rand, data)
 }
 
-func (l *lockedKey) unlock() (ssh.Signer, error) {
+// unlock asks for the passphrase.
+func (l *lockedKey) unlock() error {
 	for range passphraseTries {
 		passphrase, err := askSecret(fmt.Sprintf("Passphrase of %s: ", l.file))
 		if err != nil {
-			return nil, &sshError{fmt.Sprintf("key %s has a passphrase, and there is no terminal to ask for it; load it into ssh-agent", l.file), err}
+			return &sshError{fmt.Sprintf("key %s has a passphrase, and there is no terminal to ask for it; load it into ssh-agent", l.file), err}
 		}
 		signer, err := ssh.ParsePrivateKeyWithPassphrase(l.text, passphrase)
 		if err == nil {
-			return signer, nil
+			l.signer = signer
+			return nil
 		}
 	}
-	return nil, &sshError{fmt.Sprintf("key %s: wrong passphrase", l.file), nil}
+	return &sshError{fmt.Sprintf("key %s: wrong passphrase", l.file), nil}
 }
 
 // askSecret asks on the operator's terminal, wherever the standard files go.
