@@ -123,10 +123,10 @@ func addressOf(r dnsmessage.Resource, name string) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-// differs says that a response gives the name an address that is not among
-// ours: another has it.
-func (m *message) differs(ours []netip.Addr) bool {
-	return slices.ContainsFunc(m.answers, func(a netip.Addr) bool { return !slices.Contains(ours, a) })
+// differ says that the name is given an address that is not among ours: another
+// has it, or wants it.
+func differ(theirs, ours []netip.Addr) bool {
+	return slices.ContainsFunc(theirs, func(a netip.Addr) bool { return !slices.Contains(ours, a) })
 }
 
 // knows says that the asker has all that there is to answer.

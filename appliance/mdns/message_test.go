@@ -39,7 +39,7 @@ func TestAnswersAreRead(t *testing.T) {
 		}), 0, 5).Draw(t, "ours")
 		const name = "cellar.local."
 		m, ok := parse(answerMessage(name, ours, recordTTL), name)
-		if !ok || !m.response || m.differs(ours) || len(m.answers) != len(ours) {
+		if !ok || !m.response || differ(m.answers, ours) || len(m.answers) != len(ours) {
 			t.Fatalf("%v became %+v", ours, m)
 		}
 		p, ok := parse(probeMessage(name, ours), name)

@@ -240,19 +240,24 @@ func (r *Responder) receive(p packet) {
 	if !local {
 		return // mDNS is for the link alone
 	}
+	own := r.addresses()
+	if p.from.Port() == port && slices.Contains(own, p.from.Addr().WithZone("")) {
+		return // our own, by another interface in the same network
+	}
 	m, ok := parse(p.data, r.name)
 	if !ok {
 		return
 	}
 	if m.response {
-		if p.from.Port() == port && m.differs(n.addresses()) {
+		if p.from.Port() == port && differ(m.answers, own) {
 			r.conflict(n)
 		}
 		return
 	}
 	if r.phase == probing {
 		// Two who probe at once: whose data is greater goes on (8.2).
-		if len(m.authority) > 0 && compareRecords(m.authority, n.addresses()) > 0 {
+		// What has our addresses alone is our own, passed on from network to network.
+		if differ(m.authority, own) && compareRecords(m.authority, n.addresses()) > 0 {
 			r.probe(deferProbe)
 		}
 		return
@@ -261,6 +266,15 @@ func (r *Responder) receive(p packet) {
 		return
 	}
 	r.answer(n, p, m)
+}
+
+// addresses are the box's on all networks.
+func (r *Responder) addresses() []netip.Addr {
+	var all []netip.Addr
+	for _, n := range r.networks {
+		all = append(all, n.addresses()...)
+	}
+	return all
 }
 
 // conflict is another's claim to the name: we look for another while probing,
