@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/entroos/entroos/image/hosttool"
@@ -90,10 +91,13 @@ func (b *Builder) folder(program Program) string {
 	return b.Source
 }
 
-// goEnvironment is go's when it builds for the box. GOFLAGS may hold what
-// changes the bytes, and a workspace other modules.
+// goEnvironment is go's when it builds for the box. GOFLAGS and the C compiler's
+// settings may hold what changes the bytes, and a workspace other modules.
 func goEnvironment(more ...string) []string {
-	return append(append(os.Environ(), "GOOS=linux", "GOARCH=amd64", "GOAMD64=v1", "GOFLAGS=", "GOEXPERIMENT=", "GOWORK=off"), more...)
+	return slices.Concat(os.Environ(), []string{
+		"GOOS=linux", "GOARCH=amd64", "GOAMD64=v1", "GOFLAGS=", "GOEXPERIMENT=", "GOFIPS140=", "GOWORK=off",
+		"CC=", "CGO_CFLAGS=", "CGO_CPPFLAGS=", "CGO_LDFLAGS=",
+	}, more)
 }
 
 // runGo runs go in a folder.

@@ -45,13 +45,24 @@ func Owner(ctx context.Context, path string) (Package, error) {
 			}
 			return Package{}, fmt.Errorf("dpkg-query --search %s: %w", candidate, err)
 		}
-		name, _, found := strings.Cut(string(output), ": ")
-		if !found || strings.Contains(name, ",") || strings.HasPrefix(name, "diversion") {
-			return Package{}, fmt.Errorf("dpkg-query --search %s says %q", candidate, output)
+		if name := firstOwner(string(output)); name != "" {
+			return Installed(ctx, name)
 		}
-		return Installed(ctx, name)
 	}
 	return Package{}, fmt.Errorf("%s: %w", path, ErrUnknown)
+}
+
+// firstOwner is the first package that dpkg-query --search says has a file:
+// several may share one, and a diversion is no owner. It is empty for none.
+func firstOwner(output string) string {
+	for line := range strings.Lines(output) {
+		names, _, found := strings.Cut(line, ": ")
+		name, _, _ := strings.Cut(names, ", ")
+		if found && !strings.Contains(name, " ") {
+			return name
+		}
+	}
+	return ""
 }
 
 // Installed describes an installed package. The error is ErrUnknown when it is

@@ -35,6 +35,21 @@ func TestOwner(t *testing.T) {
 	}
 }
 
+func TestFirstOwner(t *testing.T) {
+	for output, want := range map[string]string{
+		"gcc-12: /usr/bin/x\n":            "gcc-12",
+		"libc6:amd64: /lib/x\n":           "libc6:amd64",
+		"libx:amd64, libx:i386: /lib/x\n": "libx:amd64",
+		"diversion by dash from: /bin/sh\ndiversion by dash to: /bin/sh.distrib\ndash: /bin/sh\n": "dash",
+		"local diversion from: /bin/x\n": "",
+		"":                               "",
+	} {
+		if got := firstOwner(output); got != want {
+			t.Errorf("%q: %q, want %q", output, got, want)
+		}
+	}
+}
+
 func TestCopyrightOf(t *testing.T) {
 	const file = `Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
 Upstream-Name: things
