@@ -88,7 +88,7 @@ func TestUntimelyEnds(t *testing.T) {
 	if said := b.awaitReady(); !strings.Contains(said, "death of PID 1") {
 		t.Errorf("the box says that it is ready, and %q", said)
 	}
-	b.checkPrevious("init", "fatal error: concurrent map writes\n", "appliance.(*Box).fault")
+	b.checkPrevious("init", "fatal error: sync: unlock of unlocked mutex\n", "appliance.(*Box).fault")
 
 	if err := order.Close(); err != nil {
 		t.Fatal(err)
