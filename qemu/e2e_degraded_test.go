@@ -46,7 +46,7 @@ func TestDegraded(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := b.status()
-	if problems := strings.Join(s.Problems, "\n"); s.State != "degraded" || !strings.Contains(problems, "the box's records are closed: the records file is damaged") {
+	if problems := strings.Join(s.Problems, "\n"); s.State != "degraded" || !strings.Contains(problems, "the records file is damaged: it cannot be read") {
 		t.Errorf("with a bad sector under the records the box is %s: %s", s.State, problems)
 	}
 	b.checkPrevious("poweroff")
@@ -100,7 +100,7 @@ func (b *box) fillDataPartition() {
 	if s := b.status(); s.State != "degraded" || !strings.Contains(strings.Join(s.Problems, "\n"), "the data partition is full") {
 		b.Errorf("with a full data partition, the box is %s: %s", s.State, s.Problems)
 	}
-	if _, stderr, exit := b.try("import", fixtureURL(b, "nginx.tar")); exit == 0 || !strings.Contains(stderr, "space") {
+	if _, stderr, exit := b.try("import", fixtureURL(b, "nginx.tar")); exit == 0 || !strings.Contains(stderr, "no room") {
 		b.Errorf("an import into a full data partition: exit %d: %s", exit, stderr)
 	}
 	// What cannot be started is told, and has its receipt.
