@@ -101,6 +101,9 @@ func TestUntimelyEnds(t *testing.T) {
 	}
 	t.Logf("back %v after the supervisor had stalled", time.Since(stalled).Round(time.Second))
 	b.checkPrevious("watchdog", "the supervisor does not answer")
+	if p := b.previousBoot(); strings.Contains(p.Text, "Kernel panic") {
+		t.Errorf("the kernel's own watchdog was first: %s", p.Text)
+	}
 	b.checkReady("/dev/vda4")
 }
 
