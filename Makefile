@@ -46,8 +46,8 @@ test-unit: packages
 	$(TOOL) gotestsum --format pkgname -- -timeout 10m ./...
 
 test-vm: image fixtures
-	$(TOOL) gotestsum --format testname -- -tags vm -parallel 2 -timeout 30m -count 1 ./qemu
-	$(TOOL) gotestsum --format testname -- -tags vm -p 2 -parallel 1 -timeout 30m -count 1 ./image ./runtime ./nko ./appliance
+	$(TOOL) gotestsum --format testname -- -tags vm -parallel 2 -timeout 60m -count 1 ./qemu
+	$(TOOL) gotestsum --format testname -- -tags vm -p 2 -parallel 1 -timeout 45m -count 1 ./image ./runtime ./nko ./appliance
 
 # Hundreds of power cuts; SEED=n repeats a run. The seed is printed first.
 soak: image fixtures
