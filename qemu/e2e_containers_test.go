@@ -129,7 +129,7 @@ func TestJob(t *testing.T) {
 	if _, _, exit := b.try("run", "-m", "16m", "busybox", "sh", "-c", "x=0123456789abcdef; while :; do x=$x$x; done"); exit != 137 {
 		t.Errorf("out of memory: exit %d, want 137", exit)
 	}
-	if r := b.receipts(1)[0]; r.Outcome != "oom-killed" || !r.OOMKilled || r.Signal != 9 {
+	if r := b.receipts(9)[0]; r.Outcome != "oom-killed" || !r.OOMKilled || r.Signal != 9 {
 		t.Errorf("its receipt says %+v", r)
 	}
 	b.checkReady("/dev/vda4")
