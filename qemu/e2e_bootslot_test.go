@@ -210,7 +210,7 @@ func TestBadUpdateIsLeft(t *testing.T) {
 	if _, err := b.vm.Expect(ctx, readyLine); err != nil {
 		t.Fatal(err)
 	}
-	if n := strings.Count(string(b.vm.Transcript()), "Attempted to kill init"); n != 3 {
+	if n := strings.Count(string(b.vm.Transcript()), "not syncing: Attempted to kill init"); n != 3 {
 		t.Errorf("init died %d times, want 3", n)
 	}
 	name, blessed := b.bootEntry()
