@@ -21,7 +21,6 @@ const initService = "init"
 
 // adminServer serves the admin API for a box.
 type adminServer struct {
-	entroosv1connect.UnimplementedAdminServiceHandler
 	box *Box
 }
 
