@@ -53,6 +53,19 @@ func BenchmarkBoot(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
+// BenchmarkGrowth measures how long the first boot takes to make the data
+// partition and its file system as large as a sparse disk of 1 TB.
+func BenchmarkGrowth(b *testing.B) {
+	var times series
+	for range b.N {
+		machine := boot(b, func(c *qemu.Config) { c.Disks[0].Size = terabyte })
+		times = append(times, machine.checkGrowth())
+		machine.powerOff()
+	}
+	times.report(b, "s-growth-to-1TB")
+	b.ReportMetric(0, "ns/op")
+}
+
 // idleTime is how long an idle box is watched, after as long to settle.
 const idleTime = 30 * time.Second
 

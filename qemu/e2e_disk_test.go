@@ -85,9 +85,9 @@ func TestFirstBootGrowsThroughPowerCuts(t *testing.T) {
 	checkDisk(t, file)
 }
 
-// checkGrowth fails the test unless this boot grew the data partition to 1 TB in
-// less than 30 s.
-func (b *box) checkGrowth() {
+// checkGrowth fails the test unless this boot grew the data partition to 1 TB,
+// and gives the seconds that it took.
+func (b *box) checkGrowth() float64 {
 	b.Helper()
 	if s := b.diskStatus(); s.DataTotal < terabyte*95/100 {
 		b.Errorf("the data file system has %d bytes", s.DataTotal)
@@ -97,10 +97,12 @@ func (b *box) checkGrowth() {
 	if grown == nil {
 		b.Fatalf("the log does not say that the data partition was grown: %s", log)
 	}
-	if seconds, err := strconv.ParseFloat(grown[1], 64); err != nil || seconds > 30 {
-		b.Errorf("growing took %s s (%v), want less than 30", grown[1], err)
+	seconds, err := strconv.ParseFloat(grown[1], 64)
+	if err != nil {
+		b.Fatal(err)
 	}
 	b.Logf("growing to 1 TB took %s s", grown[1])
+	return seconds
 }
 
 type diskStatus struct {
@@ -216,7 +218,7 @@ func TestInstallFromStick(t *testing.T) {
 // TestDamagedData boots with a damaged data partition, and follows what the box
 // says to do: first nothing is left of it; then the superblock is lost, and
 // behind it the records are garbage. The first boot that can mount it grows it
-// to the disk of 1 TB, in time.
+// to the disk of 1 TB.
 func TestDamagedData(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "disk")
