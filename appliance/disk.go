@@ -11,10 +11,11 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf16"
 
 	"github.com/google/uuid"
 	"github.com/u-root/u-root/pkg/efivarfs"
+
+	"github.com/entroos/entroos/appliance/bootslot"
 
 	"github.com/entroos/entroos/appliance/blockdev"
 )
@@ -63,20 +64,11 @@ func BootPartition() (string, error) {
 	} else if err != nil {
 		return "", fmt.Errorf("EFI variable LoaderDevicePartUUID: %w", err)
 	}
-	id, err := uuid.Parse(decodeUTF16(data))
+	id, err := uuid.Parse(bootslot.DecodeUTF16(data))
 	if err != nil {
 		return "", fmt.Errorf("EFI variable LoaderDevicePartUUID: %w", err)
 	}
 	return id.String(), nil
-}
-
-// decodeUTF16 decodes a zero-terminated little-endian UTF-16 string.
-func decodeUTF16(b []byte) string {
-	var units []uint16
-	for ; len(b) >= 2 && (b[0] != 0 || b[1] != 0); b = b[2:] {
-		units = append(units, uint16(b[0])|uint16(b[1])<<8)
-	}
-	return string(utf16.Decode(units))
 }
 
 // Disk is a block device with a GPT.

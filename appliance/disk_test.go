@@ -15,6 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/entroos/entroos/nko"
+
+	"github.com/entroos/entroos/appliance/bootslot"
 )
 
 // fakeMachine lays out /sys and /dev as the kernel would, with real GPTs in the
@@ -251,10 +253,10 @@ func TestPendingUSB(t *testing.T) {
 }
 
 func TestDecodeUTF16(t *testing.T) {
-	if got := decodeUTF16([]byte("1\x00a\x00\xe4\x00\x00\x00x\x00")); got != "1aä" {
+	if got := bootslot.DecodeUTF16([]byte("1\x00a\x00\xe4\x00\x00\x00x\x00")); got != "1aä" {
 		t.Errorf("%q", got)
 	}
-	if got := decodeUTF16([]byte{'x'}); got != "" {
+	if got := bootslot.DecodeUTF16([]byte{'x'}); got != "" {
 		t.Errorf("%q", got)
 	}
 }

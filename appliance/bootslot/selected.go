@@ -33,7 +33,7 @@ func Selected() (UKI, error) {
 		} else if err != nil {
 			return UKI{}, fmt.Errorf("%w: EFI variable %s: %w", ErrNotTold, name, err)
 		}
-		path := decodeUTF16(data)
+		path := DecodeUTF16(data)
 		uki, ok := ParseName(path[strings.LastIndexByte(path, '\\')+1:])
 		if !ok {
 			return UKI{}, fmt.Errorf("%w: it names %q", ErrNotTold, path)
@@ -43,8 +43,9 @@ func Selected() (UKI, error) {
 	return UKI{}, fmt.Errorf("%w (EFI variable LoaderEntrySelected)", ErrNotTold)
 }
 
-// decodeUTF16 decodes a zero-terminated little-endian UTF-16 string.
-func decodeUTF16(b []byte) string {
+// DecodeUTF16 decodes an EFI variable's text, a zero-terminated little-endian
+// UTF-16 string.
+func DecodeUTF16(b []byte) string {
 	var units []uint16
 	for ; len(b) >= 2 && (b[0] != 0 || b[1] != 0); b = b[2:] {
 		units = append(units, uint16(b[0])|uint16(b[1])<<8)
