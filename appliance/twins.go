@@ -11,16 +11,17 @@ import (
 	"sync"
 	"time"
 
+	"github.com/entroos/entroos/appliance/blockdev"
 	"github.com/entroos/entroos/nko"
 )
 
 // twinInterval is the time between two looks for twins.
-const twinInterval = 3 * time.Second
+const twinInterval = 5 * time.Second
 
 // twinWatch looks for disks that claim to be the box's own and came after it was
 // mounted.
 type twinWatch struct {
-	sizes map[string]int64 // of the block devices, by name, at the last look
+	sizes map[string]int64 // of the block devices that are hardware, by name, at the last look
 
 	mu      sync.Mutex
 	problem string
@@ -64,6 +65,9 @@ func (w *twinWatch) look(own *Disk, sys, dev string) {
 	scan := blockScan{sys: sys, dev: dev, tables: make(map[string][]string)}
 	sizes := make(map[string]int64)
 	for _, e := range entries {
+		if blockdev.Virtual(e.Name()) {
+			continue
+		}
 		sizes[e.Name()] = scan.size(e.Name())
 	}
 	if maps.Equal(sizes, w.sizes) {

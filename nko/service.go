@@ -150,16 +150,7 @@ func (s *Service) Probe() {
 func (s *Service) Status() ServiceStatus {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st := ServiceStatus{
-		Name: s.spec.Name, State: s.state, PID: s.pid, Restarts: s.restarts,
-		Started: s.started, LastExit: s.lastExit, FromSettings: s.spec.FromSettings,
-	}
-	if s.state == StateStarting && time.Since(s.started) > startTimeout {
-		st.State = StateFailing
-		if st.LastExit == "" {
-			st.LastExit = fmt.Sprintf("not up after %v", startTimeout)
-		}
-	}
+	st := s.standing()
 	if s.cgroup != "" {
 		var err error
 		st.Memory, err = cgroupMemory(s.cgroup)
@@ -168,6 +159,22 @@ func (s *Service) Status() ServiceStatus {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) && !s.memoryTold {
 			s.memoryTold = true
 			s.logger.Warn("a service's memory is not known", "service", s.spec.Name, "error", err)
+		}
+	}
+	return st
+}
+
+// standing is the service's status without what has to be asked of the kernel.
+// s.mu is held.
+func (s *Service) standing() ServiceStatus {
+	st := ServiceStatus{
+		Name: s.spec.Name, State: s.state, PID: s.pid, Restarts: s.restarts,
+		Started: s.started, LastExit: s.lastExit, FromSettings: s.spec.FromSettings,
+	}
+	if s.state == StateStarting && time.Since(s.started) > startTimeout {
+		st.State = StateFailing
+		if st.LastExit == "" {
+			st.LastExit = fmt.Sprintf("not up after %v", startTimeout)
 		}
 	}
 	return st

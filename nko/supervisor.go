@@ -120,11 +120,15 @@ func (s *Supervisor) Service(name string) *Service {
 	return nil
 }
 
-// Unhealthy gives the services with which something is wrong, in order.
+// Unhealthy gives the services with which something is wrong, in order. Their
+// memory is not told: this is asked often.
 func (s *Supervisor) Unhealthy() []ServiceStatus {
 	var sick []ServiceStatus
 	for _, service := range s.Services() {
-		if st := service.Status(); !st.State.Healthy() {
+		service.mu.Lock()
+		st := service.standing()
+		service.mu.Unlock()
+		if !st.State.Healthy() {
 			sick = append(sick, st)
 		}
 	}
