@@ -11,7 +11,7 @@ FIRMWARE ?= pinned
 PACKAGES := linux-source-6.12 gcc libc6-dev make bc bison flex kmod libelf-dev libssl-dev libseccomp-dev pkg-config xz-utils zstd \
 	binutils systemd-boot-efi mtools dosfstools gdisk e2fsprogs e2fsck-static squashfs-tools ca-certificates \
 	qemu-system-x86 qemu-utils ovmf \
-	mmdebstrap buildah
+	mmdebstrap buildah openssh-client
 
 # What the image is made of, so that `make image` builds only when it changed.
 SOURCES := go.mod go.sum VERSION Makefile $(shell find api appliance cmd equations image init kernel-config ledger nko qemu runtime \

@@ -77,11 +77,7 @@ func BenchmarkIdle(b *testing.B) {
 	time.Sleep(idleTime) // what the boot started shall have ended
 	var cpu, memory series
 	for range b.N {
-		before := machine.cpuMicros()
-		begin := time.Now()
-		time.Sleep(idleTime)
-		used := machine.cpuMicros() - before
-		cpu = append(cpu, 100*float64(used)/float64(time.Since(begin).Microseconds()))
+		cpu = append(cpu, machine.cpuPercent(idleTime))
 		memory = append(memory, machine.memoryInUse())
 	}
 	cpu.report(b, "%CPU-idle")
@@ -89,19 +85,21 @@ func BenchmarkIdle(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// cpuMicros is the CPU time that the box has used, the kernel's included.
-func (b *box) cpuMicros() uint64 {
+// cpuPercent is the CPU that the box uses meanwhile, the kernel's included, in
+// percent of one core. It is asked for in one command, whose own start does not
+// count.
+func (b *box) cpuPercent(d time.Duration) float64 {
 	b.Helper()
-	var usage struct {
-		Box struct {
-			CPU uint64 `json:"cpu_micros"`
-		} `json:"box"`
+	out := b.run("top", "--once", "--interval", d.String())
+	match := regexp.MustCompile(`CPU +([0-9.]+) %`).FindStringSubmatch(out)
+	if match == nil {
+		b.Fatalf("top does not tell the box's CPU:\n%s", out)
 	}
-	b.get(&usage, "top", "--once")
-	if usage.Box.CPU == 0 {
-		b.Fatal("top --once --json tells of no CPU time")
+	percent, err := strconv.ParseFloat(match[1], 64)
+	if err != nil {
+		b.Fatal(err)
 	}
-	return usage.Box.CPU
+	return percent
 }
 
 // memoryInUse is MemTotal − MemAvailable in MiB.

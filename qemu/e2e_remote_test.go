@@ -96,8 +96,10 @@ func TestRemote(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var neighbours *lan
 	b := boot(t, func(c *qemu.Config) {
 		c.Network.Forwards = []qemu.Forward{{HostPort: port, GuestPort: 22}}
+		neighbours = addLAN(t, c)
 	})
 	b.importFixture("busybox.tar")
 	address := fmt.Sprintf("127.0.0.1:%d", port)
@@ -127,6 +129,7 @@ func TestRemote(t *testing.T) {
 	t.Run("commands", func(t *testing.T) { checkRemoteCommands(t, o, address) })
 	t.Run("wrong key", func(t *testing.T) { checkWrongKey(t, b.in(t), address) })
 	t.Run("containers", func(t *testing.T) { checkContainersOutside(t, b.in(t)) })
+	t.Run("name on the network", func(t *testing.T) { checkNameOnLAN(b.in(t), neighbours) })
 	t.Run("name", func(t *testing.T) { checkName(b.in(t)) })
 	t.Run("console", func(t *testing.T) { checkConsoleGuarded(t, b.in(t)) })
 	if t.Failed() {
