@@ -88,7 +88,16 @@ func marshalField(m protoreflect.Message, field protoreflect.FieldDescriptor) (n
 			}
 		}
 		value, err = json.Marshal(items)
-	case field.Kind() == protoreflect.MessageKind && !m.Has(field):
+	case field.IsMap():
+		entries := make(map[string]json.RawMessage, v.Map().Len())
+		v.Map().Range(func(key protoreflect.MapKey, entry protoreflect.Value) bool {
+			entries[key.String()], err = marshalValue(field.MapValue(), entry)
+			return err == nil
+		})
+		if err == nil {
+			value, err = json.Marshal(entries)
+		}
+	case field.HasPresence() && !m.Has(field):
 		value = []byte("null")
 	case field.Kind() == protoreflect.Int64Kind && strings.HasSuffix(name, "_unix_nano"):
 		name = strings.TrimSuffix(name, "_unix_nano")

@@ -73,6 +73,8 @@ func containerStatus(c *entroosv1.Container) string {
 			return "Created: " + c.Error
 		}
 		return "Created"
+	case entroosv1.ContainerState_CONTAINER_STATE_QUEUED:
+		return "Queued " + durationSince(c.QueuedUnixNano) + ": " + c.QueuedReason
 	case entroosv1.ContainerState_CONTAINER_STATE_RESTARTING:
 		return fmt.Sprintf("Restarting (%d) %s", exitNumber(c), ago(c.FinishedUnixNano))
 	case entroosv1.ContainerState_CONTAINER_STATE_EXITED:

@@ -67,7 +67,7 @@ func (x LogsResponse_Stream) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LogsResponse_Stream.Descriptor instead.
 func (LogsResponse_Stream) EnumDescriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{35, 0}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{36, 0}
 }
 
 type GetVersionRequest struct {
@@ -246,9 +246,16 @@ type GetStatusResponse struct {
 	BootEntry string `protobuf:"bytes,24,opt,name=boot_entry,json=bootEntry,proto3" json:"boot_entry,omitempty"`
 	// Blessed says that this UKI has no boot counter, or has lost it: the boot
 	// loader keeps choosing it.
-	Blessed       bool `protobuf:"varint,25,opt,name=blessed,proto3" json:"blessed,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Blessed bool `protobuf:"varint,25,opt,name=blessed,proto3" json:"blessed,omitempty"`
+	// Placement is "router" while routerd decides when workloads start, and
+	// "alone" without it: they start at once.
+	Placement string `protobuf:"bytes,26,opt,name=placement,proto3" json:"placement,omitempty"`
+	// PlacementNote says more, e.g. that the entropy is left out, or since when
+	// routerd does not answer.
+	PlacementNote    string `protobuf:"bytes,27,opt,name=placement_note,json=placementNote,proto3" json:"placement_note,omitempty"`
+	ContainersQueued uint32 `protobuf:"varint,28,opt,name=containers_queued,json=containersQueued,proto3" json:"containers_queued,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *GetStatusResponse) Reset() {
@@ -454,6 +461,27 @@ func (x *GetStatusResponse) GetBlessed() bool {
 		return x.Blessed
 	}
 	return false
+}
+
+func (x *GetStatusResponse) GetPlacement() string {
+	if x != nil {
+		return x.Placement
+	}
+	return ""
+}
+
+func (x *GetStatusResponse) GetPlacementNote() string {
+	if x != nil {
+		return x.PlacementNote
+	}
+	return ""
+}
+
+func (x *GetStatusResponse) GetContainersQueued() uint32 {
+	if x != nil {
+		return x.ContainersQueued
+	}
+	return 0
 }
 
 // PreviousBoot is how the boot before this one ended.
@@ -1441,6 +1469,7 @@ type RunResponse struct {
 	//	*RunResponse_Stdout
 	//	*RunResponse_Stderr
 	//	*RunResponse_Exited
+	//	*RunResponse_Queued
 	Response      isRunResponse_Response `protobuf_oneof:"response"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1519,6 +1548,15 @@ func (x *RunResponse) GetExited() *RunExited {
 	return nil
 }
 
+func (x *RunResponse) GetQueued() *RunQueued {
+	if x != nil {
+		if x, ok := x.Response.(*RunResponse_Queued); ok {
+			return x.Queued
+		}
+	}
+	return nil
+}
+
 type isRunResponse_Response interface {
 	isRunResponse_Response()
 }
@@ -1539,6 +1577,10 @@ type RunResponse_Exited struct {
 	Exited *RunExited `protobuf:"bytes,4,opt,name=exited,proto3,oneof"`
 }
 
+type RunResponse_Queued struct {
+	Queued *RunQueued `protobuf:"bytes,5,opt,name=queued,proto3,oneof"`
+}
+
 func (*RunResponse_Created) isRunResponse_Response() {}
 
 func (*RunResponse_Stdout) isRunResponse_Response() {}
@@ -1546,6 +1588,61 @@ func (*RunResponse_Stdout) isRunResponse_Response() {}
 func (*RunResponse_Stderr) isRunResponse_Response() {}
 
 func (*RunResponse_Exited) isRunResponse_Response() {}
+
+func (*RunResponse_Queued) isRunResponse_Response() {}
+
+// RunQueued says that there is no room for the container now.
+type RunQueued struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Container     *Container             `protobuf:"bytes,1,opt,name=container,proto3" json:"container,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RunQueued) Reset() {
+	*x = RunQueued{}
+	mi := &file_entroos_v1_admin_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RunQueued) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RunQueued) ProtoMessage() {}
+
+func (x *RunQueued) ProtoReflect() protoreflect.Message {
+	mi := &file_entroos_v1_admin_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RunQueued.ProtoReflect.Descriptor instead.
+func (*RunQueued) Descriptor() ([]byte, []int) {
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *RunQueued) GetContainer() *Container {
+	if x != nil {
+		return x.Container
+	}
+	return nil
+}
+
+func (x *RunQueued) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
 
 type RunExited struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -1562,7 +1659,7 @@ type RunExited struct {
 
 func (x *RunExited) Reset() {
 	*x = RunExited{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[23]
+	mi := &file_entroos_v1_admin_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1574,7 +1671,7 @@ func (x *RunExited) String() string {
 func (*RunExited) ProtoMessage() {}
 
 func (x *RunExited) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[23]
+	mi := &file_entroos_v1_admin_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1587,7 +1684,7 @@ func (x *RunExited) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunExited.ProtoReflect.Descriptor instead.
 func (*RunExited) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{23}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *RunExited) GetExitCode() int32 {
@@ -1642,7 +1739,7 @@ type ListContainersRequest struct {
 
 func (x *ListContainersRequest) Reset() {
 	*x = ListContainersRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[24]
+	mi := &file_entroos_v1_admin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1654,7 +1751,7 @@ func (x *ListContainersRequest) String() string {
 func (*ListContainersRequest) ProtoMessage() {}
 
 func (x *ListContainersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[24]
+	mi := &file_entroos_v1_admin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1667,7 +1764,7 @@ func (x *ListContainersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListContainersRequest.ProtoReflect.Descriptor instead.
 func (*ListContainersRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{24}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListContainersRequest) GetAll() bool {
@@ -1686,7 +1783,7 @@ type ListContainersResponse struct {
 
 func (x *ListContainersResponse) Reset() {
 	*x = ListContainersResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[25]
+	mi := &file_entroos_v1_admin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1698,7 +1795,7 @@ func (x *ListContainersResponse) String() string {
 func (*ListContainersResponse) ProtoMessage() {}
 
 func (x *ListContainersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[25]
+	mi := &file_entroos_v1_admin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1711,7 +1808,7 @@ func (x *ListContainersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListContainersResponse.ProtoReflect.Descriptor instead.
 func (*ListContainersResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{25}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListContainersResponse) GetContainers() []*Container {
@@ -1733,7 +1830,7 @@ type StopContainerRequest struct {
 
 func (x *StopContainerRequest) Reset() {
 	*x = StopContainerRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[26]
+	mi := &file_entroos_v1_admin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1745,7 +1842,7 @@ func (x *StopContainerRequest) String() string {
 func (*StopContainerRequest) ProtoMessage() {}
 
 func (x *StopContainerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[26]
+	mi := &file_entroos_v1_admin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1758,7 +1855,7 @@ func (x *StopContainerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopContainerRequest.ProtoReflect.Descriptor instead.
 func (*StopContainerRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{26}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *StopContainerRequest) GetContainer() string {
@@ -1784,7 +1881,7 @@ type StopContainerResponse struct {
 
 func (x *StopContainerResponse) Reset() {
 	*x = StopContainerResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[27]
+	mi := &file_entroos_v1_admin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1796,7 +1893,7 @@ func (x *StopContainerResponse) String() string {
 func (*StopContainerResponse) ProtoMessage() {}
 
 func (x *StopContainerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[27]
+	mi := &file_entroos_v1_admin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1809,7 +1906,7 @@ func (x *StopContainerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopContainerResponse.ProtoReflect.Descriptor instead.
 func (*StopContainerResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{27}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *StopContainerResponse) GetContainer() *Container {
@@ -1828,7 +1925,7 @@ type StartContainerRequest struct {
 
 func (x *StartContainerRequest) Reset() {
 	*x = StartContainerRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[28]
+	mi := &file_entroos_v1_admin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1840,7 +1937,7 @@ func (x *StartContainerRequest) String() string {
 func (*StartContainerRequest) ProtoMessage() {}
 
 func (x *StartContainerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[28]
+	mi := &file_entroos_v1_admin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1853,7 +1950,7 @@ func (x *StartContainerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartContainerRequest.ProtoReflect.Descriptor instead.
 func (*StartContainerRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{28}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *StartContainerRequest) GetContainer() string {
@@ -1872,7 +1969,7 @@ type StartContainerResponse struct {
 
 func (x *StartContainerResponse) Reset() {
 	*x = StartContainerResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[29]
+	mi := &file_entroos_v1_admin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1884,7 +1981,7 @@ func (x *StartContainerResponse) String() string {
 func (*StartContainerResponse) ProtoMessage() {}
 
 func (x *StartContainerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[29]
+	mi := &file_entroos_v1_admin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1897,7 +1994,7 @@ func (x *StartContainerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartContainerResponse.ProtoReflect.Descriptor instead.
 func (*StartContainerResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{29}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *StartContainerResponse) GetContainer() *Container {
@@ -1918,7 +2015,7 @@ type KillContainerRequest struct {
 
 func (x *KillContainerRequest) Reset() {
 	*x = KillContainerRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[30]
+	mi := &file_entroos_v1_admin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1930,7 +2027,7 @@ func (x *KillContainerRequest) String() string {
 func (*KillContainerRequest) ProtoMessage() {}
 
 func (x *KillContainerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[30]
+	mi := &file_entroos_v1_admin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1943,7 +2040,7 @@ func (x *KillContainerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillContainerRequest.ProtoReflect.Descriptor instead.
 func (*KillContainerRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{30}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *KillContainerRequest) GetContainer() string {
@@ -1968,7 +2065,7 @@ type KillContainerResponse struct {
 
 func (x *KillContainerResponse) Reset() {
 	*x = KillContainerResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[31]
+	mi := &file_entroos_v1_admin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1980,7 +2077,7 @@ func (x *KillContainerResponse) String() string {
 func (*KillContainerResponse) ProtoMessage() {}
 
 func (x *KillContainerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[31]
+	mi := &file_entroos_v1_admin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1993,7 +2090,7 @@ func (x *KillContainerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillContainerResponse.ProtoReflect.Descriptor instead.
 func (*KillContainerResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{31}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{32}
 }
 
 type RemoveContainerRequest struct {
@@ -2007,7 +2104,7 @@ type RemoveContainerRequest struct {
 
 func (x *RemoveContainerRequest) Reset() {
 	*x = RemoveContainerRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[32]
+	mi := &file_entroos_v1_admin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2019,7 +2116,7 @@ func (x *RemoveContainerRequest) String() string {
 func (*RemoveContainerRequest) ProtoMessage() {}
 
 func (x *RemoveContainerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[32]
+	mi := &file_entroos_v1_admin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2032,7 +2129,7 @@ func (x *RemoveContainerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveContainerRequest.ProtoReflect.Descriptor instead.
 func (*RemoveContainerRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{32}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *RemoveContainerRequest) GetContainer() string {
@@ -2057,7 +2154,7 @@ type RemoveContainerResponse struct {
 
 func (x *RemoveContainerResponse) Reset() {
 	*x = RemoveContainerResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[33]
+	mi := &file_entroos_v1_admin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2069,7 +2166,7 @@ func (x *RemoveContainerResponse) String() string {
 func (*RemoveContainerResponse) ProtoMessage() {}
 
 func (x *RemoveContainerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[33]
+	mi := &file_entroos_v1_admin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2082,7 +2179,7 @@ func (x *RemoveContainerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveContainerResponse.ProtoReflect.Descriptor instead.
 func (*RemoveContainerResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{33}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{34}
 }
 
 type LogsRequest struct {
@@ -2099,7 +2196,7 @@ type LogsRequest struct {
 
 func (x *LogsRequest) Reset() {
 	*x = LogsRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[34]
+	mi := &file_entroos_v1_admin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2111,7 +2208,7 @@ func (x *LogsRequest) String() string {
 func (*LogsRequest) ProtoMessage() {}
 
 func (x *LogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[34]
+	mi := &file_entroos_v1_admin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2124,7 +2221,7 @@ func (x *LogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsRequest.ProtoReflect.Descriptor instead.
 func (*LogsRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{34}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *LogsRequest) GetContainer() string {
@@ -2166,7 +2263,7 @@ type LogsResponse struct {
 
 func (x *LogsResponse) Reset() {
 	*x = LogsResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[35]
+	mi := &file_entroos_v1_admin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2178,7 +2275,7 @@ func (x *LogsResponse) String() string {
 func (*LogsResponse) ProtoMessage() {}
 
 func (x *LogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[35]
+	mi := &file_entroos_v1_admin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2191,7 +2288,7 @@ func (x *LogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsResponse.ProtoReflect.Descriptor instead.
 func (*LogsResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{35}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *LogsResponse) GetStream() LogsResponse_Stream {
@@ -2228,7 +2325,7 @@ type ExecRequest struct {
 
 func (x *ExecRequest) Reset() {
 	*x = ExecRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[36]
+	mi := &file_entroos_v1_admin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2240,7 +2337,7 @@ func (x *ExecRequest) String() string {
 func (*ExecRequest) ProtoMessage() {}
 
 func (x *ExecRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[36]
+	mi := &file_entroos_v1_admin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2253,7 +2350,7 @@ func (x *ExecRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecRequest.ProtoReflect.Descriptor instead.
 func (*ExecRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{36}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ExecRequest) GetRequest() isExecRequest_Request {
@@ -2313,7 +2410,7 @@ type ExecStart struct {
 
 func (x *ExecStart) Reset() {
 	*x = ExecStart{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[37]
+	mi := &file_entroos_v1_admin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2325,7 +2422,7 @@ func (x *ExecStart) String() string {
 func (*ExecStart) ProtoMessage() {}
 
 func (x *ExecStart) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[37]
+	mi := &file_entroos_v1_admin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2338,7 +2435,7 @@ func (x *ExecStart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecStart.ProtoReflect.Descriptor instead.
 func (*ExecStart) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{37}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ExecStart) GetContainer() string {
@@ -2411,7 +2508,7 @@ type ExecResponse struct {
 
 func (x *ExecResponse) Reset() {
 	*x = ExecResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[38]
+	mi := &file_entroos_v1_admin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2423,7 +2520,7 @@ func (x *ExecResponse) String() string {
 func (*ExecResponse) ProtoMessage() {}
 
 func (x *ExecResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[38]
+	mi := &file_entroos_v1_admin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2436,7 +2533,7 @@ func (x *ExecResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecResponse.ProtoReflect.Descriptor instead.
 func (*ExecResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{38}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ExecResponse) GetResponse() isExecResponse_Response {
@@ -2504,7 +2601,7 @@ type ExecExited struct {
 
 func (x *ExecExited) Reset() {
 	*x = ExecExited{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[39]
+	mi := &file_entroos_v1_admin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2516,7 +2613,7 @@ func (x *ExecExited) String() string {
 func (*ExecExited) ProtoMessage() {}
 
 func (x *ExecExited) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[39]
+	mi := &file_entroos_v1_admin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2529,7 +2626,7 @@ func (x *ExecExited) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecExited.ProtoReflect.Descriptor instead.
 func (*ExecExited) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{39}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ExecExited) GetExitCode() int32 {
@@ -2549,7 +2646,7 @@ type WatchUsageRequest struct {
 
 func (x *WatchUsageRequest) Reset() {
 	*x = WatchUsageRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[40]
+	mi := &file_entroos_v1_admin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2561,7 +2658,7 @@ func (x *WatchUsageRequest) String() string {
 func (*WatchUsageRequest) ProtoMessage() {}
 
 func (x *WatchUsageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[40]
+	mi := &file_entroos_v1_admin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2574,7 +2671,7 @@ func (x *WatchUsageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchUsageRequest.ProtoReflect.Descriptor instead.
 func (*WatchUsageRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{40}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *WatchUsageRequest) GetIntervalMillis() uint32 {
@@ -2597,7 +2694,7 @@ type WatchUsageResponse struct {
 
 func (x *WatchUsageResponse) Reset() {
 	*x = WatchUsageResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[41]
+	mi := &file_entroos_v1_admin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2609,7 +2706,7 @@ func (x *WatchUsageResponse) String() string {
 func (*WatchUsageResponse) ProtoMessage() {}
 
 func (x *WatchUsageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[41]
+	mi := &file_entroos_v1_admin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2622,7 +2719,7 @@ func (x *WatchUsageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchUsageResponse.ProtoReflect.Descriptor instead.
 func (*WatchUsageResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{41}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *WatchUsageResponse) GetTimeUnixNano() int64 {
@@ -2673,7 +2770,7 @@ type Usage struct {
 
 func (x *Usage) Reset() {
 	*x = Usage{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[42]
+	mi := &file_entroos_v1_admin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2685,7 +2782,7 @@ func (x *Usage) String() string {
 func (*Usage) ProtoMessage() {}
 
 func (x *Usage) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[42]
+	mi := &file_entroos_v1_admin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2698,7 +2795,7 @@ func (x *Usage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Usage.ProtoReflect.Descriptor instead.
 func (*Usage) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{42}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Usage) GetName() string {
@@ -2765,7 +2862,7 @@ type WatchAccessRequest struct {
 
 func (x *WatchAccessRequest) Reset() {
 	*x = WatchAccessRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[43]
+	mi := &file_entroos_v1_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2777,7 +2874,7 @@ func (x *WatchAccessRequest) String() string {
 func (*WatchAccessRequest) ProtoMessage() {}
 
 func (x *WatchAccessRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[43]
+	mi := &file_entroos_v1_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2790,7 +2887,7 @@ func (x *WatchAccessRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchAccessRequest.ProtoReflect.Descriptor instead.
 func (*WatchAccessRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{43}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{44}
 }
 
 type WatchAccessResponse struct {
@@ -2809,7 +2906,7 @@ type WatchAccessResponse struct {
 
 func (x *WatchAccessResponse) Reset() {
 	*x = WatchAccessResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[44]
+	mi := &file_entroos_v1_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2821,7 +2918,7 @@ func (x *WatchAccessResponse) String() string {
 func (*WatchAccessResponse) ProtoMessage() {}
 
 func (x *WatchAccessResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[44]
+	mi := &file_entroos_v1_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2834,7 +2931,7 @@ func (x *WatchAccessResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchAccessResponse.ProtoReflect.Descriptor instead.
 func (*WatchAccessResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{44}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *WatchAccessResponse) GetHostname() string {
@@ -2873,7 +2970,7 @@ type GetConfigRequest struct {
 
 func (x *GetConfigRequest) Reset() {
 	*x = GetConfigRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[45]
+	mi := &file_entroos_v1_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2885,7 +2982,7 @@ func (x *GetConfigRequest) String() string {
 func (*GetConfigRequest) ProtoMessage() {}
 
 func (x *GetConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[45]
+	mi := &file_entroos_v1_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2898,7 +2995,7 @@ func (x *GetConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConfigRequest.ProtoReflect.Descriptor instead.
 func (*GetConfigRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{45}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{46}
 }
 
 type GetConfigResponse struct {
@@ -2916,7 +3013,7 @@ type GetConfigResponse struct {
 
 func (x *GetConfigResponse) Reset() {
 	*x = GetConfigResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[46]
+	mi := &file_entroos_v1_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2928,7 +3025,7 @@ func (x *GetConfigResponse) String() string {
 func (*GetConfigResponse) ProtoMessage() {}
 
 func (x *GetConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[46]
+	mi := &file_entroos_v1_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2941,7 +3038,7 @@ func (x *GetConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConfigResponse.ProtoReflect.Descriptor instead.
 func (*GetConfigResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{46}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *GetConfigResponse) GetBuiltIn() string {
@@ -2981,7 +3078,7 @@ type CheckConfigRequest struct {
 
 func (x *CheckConfigRequest) Reset() {
 	*x = CheckConfigRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[47]
+	mi := &file_entroos_v1_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2993,7 +3090,7 @@ func (x *CheckConfigRequest) String() string {
 func (*CheckConfigRequest) ProtoMessage() {}
 
 func (x *CheckConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[47]
+	mi := &file_entroos_v1_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3006,7 +3103,7 @@ func (x *CheckConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckConfigRequest.ProtoReflect.Descriptor instead.
 func (*CheckConfigRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{47}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *CheckConfigRequest) GetYaml() string {
@@ -3025,7 +3122,7 @@ type CheckConfigResponse struct {
 
 func (x *CheckConfigResponse) Reset() {
 	*x = CheckConfigResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[48]
+	mi := &file_entroos_v1_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3037,7 +3134,7 @@ func (x *CheckConfigResponse) String() string {
 func (*CheckConfigResponse) ProtoMessage() {}
 
 func (x *CheckConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[48]
+	mi := &file_entroos_v1_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3050,7 +3147,7 @@ func (x *CheckConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckConfigResponse.ProtoReflect.Descriptor instead.
 func (*CheckConfigResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{48}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *CheckConfigResponse) GetEffective() string {
@@ -3074,7 +3171,7 @@ type SetConfigRequest struct {
 
 func (x *SetConfigRequest) Reset() {
 	*x = SetConfigRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[49]
+	mi := &file_entroos_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3086,7 +3183,7 @@ func (x *SetConfigRequest) String() string {
 func (*SetConfigRequest) ProtoMessage() {}
 
 func (x *SetConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[49]
+	mi := &file_entroos_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3099,7 +3196,7 @@ func (x *SetConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetConfigRequest.ProtoReflect.Descriptor instead.
 func (*SetConfigRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{49}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *SetConfigRequest) GetFile() string {
@@ -3134,7 +3231,7 @@ type SetConfigResponse struct {
 
 func (x *SetConfigResponse) Reset() {
 	*x = SetConfigResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[50]
+	mi := &file_entroos_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3146,7 +3243,7 @@ func (x *SetConfigResponse) String() string {
 func (*SetConfigResponse) ProtoMessage() {}
 
 func (x *SetConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[50]
+	mi := &file_entroos_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3159,7 +3256,7 @@ func (x *SetConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetConfigResponse.ProtoReflect.Descriptor instead.
 func (*SetConfigResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{50}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *SetConfigResponse) GetEffective() string {
@@ -3184,7 +3281,7 @@ type ListDisksRequest struct {
 
 func (x *ListDisksRequest) Reset() {
 	*x = ListDisksRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[51]
+	mi := &file_entroos_v1_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3196,7 +3293,7 @@ func (x *ListDisksRequest) String() string {
 func (*ListDisksRequest) ProtoMessage() {}
 
 func (x *ListDisksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[51]
+	mi := &file_entroos_v1_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3209,7 +3306,7 @@ func (x *ListDisksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDisksRequest.ProtoReflect.Descriptor instead.
 func (*ListDisksRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{51}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{52}
 }
 
 type ListDisksResponse struct {
@@ -3221,7 +3318,7 @@ type ListDisksResponse struct {
 
 func (x *ListDisksResponse) Reset() {
 	*x = ListDisksResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[52]
+	mi := &file_entroos_v1_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3233,7 +3330,7 @@ func (x *ListDisksResponse) String() string {
 func (*ListDisksResponse) ProtoMessage() {}
 
 func (x *ListDisksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[52]
+	mi := &file_entroos_v1_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3246,7 +3343,7 @@ func (x *ListDisksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDisksResponse.ProtoReflect.Descriptor instead.
 func (*ListDisksResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{52}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ListDisksResponse) GetDisks() []*Disk {
@@ -3274,7 +3371,7 @@ type Disk struct {
 
 func (x *Disk) Reset() {
 	*x = Disk{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[53]
+	mi := &file_entroos_v1_admin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3286,7 +3383,7 @@ func (x *Disk) String() string {
 func (*Disk) ProtoMessage() {}
 
 func (x *Disk) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[53]
+	mi := &file_entroos_v1_admin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3299,7 +3396,7 @@ func (x *Disk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Disk.ProtoReflect.Descriptor instead.
 func (*Disk) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{53}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *Disk) GetDevice() string {
@@ -3355,7 +3452,7 @@ type InstallRequest struct {
 
 func (x *InstallRequest) Reset() {
 	*x = InstallRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[54]
+	mi := &file_entroos_v1_admin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3367,7 +3464,7 @@ func (x *InstallRequest) String() string {
 func (*InstallRequest) ProtoMessage() {}
 
 func (x *InstallRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[54]
+	mi := &file_entroos_v1_admin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3380,7 +3477,7 @@ func (x *InstallRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstallRequest.ProtoReflect.Descriptor instead.
 func (*InstallRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{54}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *InstallRequest) GetDevice() string {
@@ -3411,7 +3508,7 @@ type InstallResponse struct {
 
 func (x *InstallResponse) Reset() {
 	*x = InstallResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[55]
+	mi := &file_entroos_v1_admin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3423,7 +3520,7 @@ func (x *InstallResponse) String() string {
 func (*InstallResponse) ProtoMessage() {}
 
 func (x *InstallResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[55]
+	mi := &file_entroos_v1_admin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3436,7 +3533,7 @@ func (x *InstallResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstallResponse.ProtoReflect.Descriptor instead.
 func (*InstallResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{55}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *InstallResponse) GetStep() string {
@@ -3475,7 +3572,7 @@ type RepairDataRequest struct {
 
 func (x *RepairDataRequest) Reset() {
 	*x = RepairDataRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[56]
+	mi := &file_entroos_v1_admin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3487,7 +3584,7 @@ func (x *RepairDataRequest) String() string {
 func (*RepairDataRequest) ProtoMessage() {}
 
 func (x *RepairDataRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[56]
+	mi := &file_entroos_v1_admin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3500,7 +3597,7 @@ func (x *RepairDataRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairDataRequest.ProtoReflect.Descriptor instead.
 func (*RepairDataRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{56}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{57}
 }
 
 type RepairDataResponse struct {
@@ -3513,7 +3610,7 @@ type RepairDataResponse struct {
 
 func (x *RepairDataResponse) Reset() {
 	*x = RepairDataResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[57]
+	mi := &file_entroos_v1_admin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3525,7 +3622,7 @@ func (x *RepairDataResponse) String() string {
 func (*RepairDataResponse) ProtoMessage() {}
 
 func (x *RepairDataResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[57]
+	mi := &file_entroos_v1_admin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3538,7 +3635,7 @@ func (x *RepairDataResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairDataResponse.ProtoReflect.Descriptor instead.
 func (*RepairDataResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{57}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *RepairDataResponse) GetOutput() []byte {
@@ -3559,7 +3656,7 @@ type ResetDataRequest struct {
 
 func (x *ResetDataRequest) Reset() {
 	*x = ResetDataRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[58]
+	mi := &file_entroos_v1_admin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3571,7 +3668,7 @@ func (x *ResetDataRequest) String() string {
 func (*ResetDataRequest) ProtoMessage() {}
 
 func (x *ResetDataRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[58]
+	mi := &file_entroos_v1_admin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3584,7 +3681,7 @@ func (x *ResetDataRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResetDataRequest.ProtoReflect.Descriptor instead.
 func (*ResetDataRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{58}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *ResetDataRequest) GetKeepVolumes() bool {
@@ -3602,7 +3699,7 @@ type ResetDataResponse struct {
 
 func (x *ResetDataResponse) Reset() {
 	*x = ResetDataResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[59]
+	mi := &file_entroos_v1_admin_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3614,7 +3711,7 @@ func (x *ResetDataResponse) String() string {
 func (*ResetDataResponse) ProtoMessage() {}
 
 func (x *ResetDataResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[59]
+	mi := &file_entroos_v1_admin_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3627,7 +3724,7 @@ func (x *ResetDataResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResetDataResponse.ProtoReflect.Descriptor instead.
 func (*ResetDataResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{59}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{60}
 }
 
 type RebootRequest struct {
@@ -3638,7 +3735,7 @@ type RebootRequest struct {
 
 func (x *RebootRequest) Reset() {
 	*x = RebootRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[60]
+	mi := &file_entroos_v1_admin_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3650,7 +3747,7 @@ func (x *RebootRequest) String() string {
 func (*RebootRequest) ProtoMessage() {}
 
 func (x *RebootRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[60]
+	mi := &file_entroos_v1_admin_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3663,7 +3760,7 @@ func (x *RebootRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebootRequest.ProtoReflect.Descriptor instead.
 func (*RebootRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{60}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{61}
 }
 
 type RebootResponse struct {
@@ -3674,7 +3771,7 @@ type RebootResponse struct {
 
 func (x *RebootResponse) Reset() {
 	*x = RebootResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[61]
+	mi := &file_entroos_v1_admin_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3686,7 +3783,7 @@ func (x *RebootResponse) String() string {
 func (*RebootResponse) ProtoMessage() {}
 
 func (x *RebootResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[61]
+	mi := &file_entroos_v1_admin_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3699,7 +3796,7 @@ func (x *RebootResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebootResponse.ProtoReflect.Descriptor instead.
 func (*RebootResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{61}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{62}
 }
 
 type PowerOffRequest struct {
@@ -3710,7 +3807,7 @@ type PowerOffRequest struct {
 
 func (x *PowerOffRequest) Reset() {
 	*x = PowerOffRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[62]
+	mi := &file_entroos_v1_admin_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3722,7 +3819,7 @@ func (x *PowerOffRequest) String() string {
 func (*PowerOffRequest) ProtoMessage() {}
 
 func (x *PowerOffRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[62]
+	mi := &file_entroos_v1_admin_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3735,7 +3832,7 @@ func (x *PowerOffRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PowerOffRequest.ProtoReflect.Descriptor instead.
 func (*PowerOffRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{62}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{63}
 }
 
 type PowerOffResponse struct {
@@ -3746,7 +3843,7 @@ type PowerOffResponse struct {
 
 func (x *PowerOffResponse) Reset() {
 	*x = PowerOffResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[63]
+	mi := &file_entroos_v1_admin_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3758,7 +3855,7 @@ func (x *PowerOffResponse) String() string {
 func (*PowerOffResponse) ProtoMessage() {}
 
 func (x *PowerOffResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[63]
+	mi := &file_entroos_v1_admin_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3771,7 +3868,7 @@ func (x *PowerOffResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PowerOffResponse.ProtoReflect.Descriptor instead.
 func (*PowerOffResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{63}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{64}
 }
 
 var File_entroos_v1_admin_proto protoreflect.FileDescriptor
@@ -3786,7 +3883,7 @@ const file_entroos_v1_admin_proto_rawDesc = "" +
 	"\x06kernel\x18\x02 \x01(\tR\x06kernel\x12\x12\n" +
 	"\x04runc\x18\x03 \x01(\tR\x04runc\x12\x0e\n" +
 	"\x02go\x18\x04 \x01(\tR\x02go\"\x12\n" +
-	"\x10GetStatusRequest\"\x92\a\n" +
+	"\x10GetStatusRequest\"\x84\b\n" +
 	"\x11GetStatusResponse\x12\x1a\n" +
 	"\bhostname\x18\x01 \x01(\tR\bhostname\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x14\n" +
@@ -3815,7 +3912,10 @@ const file_entroos_v1_admin_proto_rawDesc = "" +
 	"\rprevious_boot\x18\x17 \x01(\v2\x18.entroos.v1.PreviousBootR\fpreviousBoot\x12\x1d\n" +
 	"\n" +
 	"boot_entry\x18\x18 \x01(\tR\tbootEntry\x12\x18\n" +
-	"\ablessed\x18\x19 \x01(\bR\ablessed\"4\n" +
+	"\ablessed\x18\x19 \x01(\bR\ablessed\x12\x1c\n" +
+	"\tplacement\x18\x1a \x01(\tR\tplacement\x12%\n" +
+	"\x0eplacement_note\x18\x1b \x01(\tR\rplacementNote\x12+\n" +
+	"\x11containers_queued\x18\x1c \x01(\rR\x10containersQueued\"4\n" +
 	"\fPreviousBoot\x12\x10\n" +
 	"\x03end\x18\x01 \x01(\tR\x03end\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\"\xcd\x01\n" +
@@ -3869,14 +3969,18 @@ const file_entroos_v1_admin_proto_rawDesc = "" +
 	"\bRunStart\x12,\n" +
 	"\x04spec\x18\x01 \x01(\v2\x18.entroos.v1.WorkloadSpecR\x04spec\x12\x16\n" +
 	"\x06detach\x18\x02 \x01(\bR\x06detach\x12.\n" +
-	"\x06window\x18\x03 \x01(\v2\x16.entroos.v1.WindowSizeR\x06window\"\xb1\x01\n" +
+	"\x06window\x18\x03 \x01(\v2\x16.entroos.v1.WindowSizeR\x06window\"\xe2\x01\n" +
 	"\vRunResponse\x121\n" +
 	"\acreated\x18\x01 \x01(\v2\x15.entroos.v1.ContainerH\x00R\acreated\x12\x18\n" +
 	"\x06stdout\x18\x02 \x01(\fH\x00R\x06stdout\x12\x18\n" +
 	"\x06stderr\x18\x03 \x01(\fH\x00R\x06stderr\x12/\n" +
-	"\x06exited\x18\x04 \x01(\v2\x15.entroos.v1.RunExitedH\x00R\x06exitedB\n" +
+	"\x06exited\x18\x04 \x01(\v2\x15.entroos.v1.RunExitedH\x00R\x06exited\x12/\n" +
+	"\x06queued\x18\x05 \x01(\v2\x15.entroos.v1.RunQueuedH\x00R\x06queuedB\n" +
 	"\n" +
-	"\bresponse\"\xbd\x01\n" +
+	"\bresponse\"X\n" +
+	"\tRunQueued\x123\n" +
+	"\tcontainer\x18\x01 \x01(\v2\x15.entroos.v1.ContainerR\tcontainer\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xbd\x01\n" +
 	"\tRunExited\x12\x1b\n" +
 	"\texit_code\x18\x01 \x01(\x05R\bexitCode\x12\x16\n" +
 	"\x06signal\x18\x02 \x01(\x05R\x06signal\x12\x1d\n" +
@@ -4062,7 +4166,7 @@ func file_entroos_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_entroos_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_entroos_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 64)
+var file_entroos_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 65)
 var file_entroos_v1_admin_proto_goTypes = []any{
 	(LogsResponse_Stream)(0),        // 0: entroos.v1.LogsResponse.Stream
 	(*GetVersionRequest)(nil),       // 1: entroos.v1.GetVersionRequest
@@ -4088,135 +4192,138 @@ var file_entroos_v1_admin_proto_goTypes = []any{
 	(*RunRequest)(nil),              // 21: entroos.v1.RunRequest
 	(*RunStart)(nil),                // 22: entroos.v1.RunStart
 	(*RunResponse)(nil),             // 23: entroos.v1.RunResponse
-	(*RunExited)(nil),               // 24: entroos.v1.RunExited
-	(*ListContainersRequest)(nil),   // 25: entroos.v1.ListContainersRequest
-	(*ListContainersResponse)(nil),  // 26: entroos.v1.ListContainersResponse
-	(*StopContainerRequest)(nil),    // 27: entroos.v1.StopContainerRequest
-	(*StopContainerResponse)(nil),   // 28: entroos.v1.StopContainerResponse
-	(*StartContainerRequest)(nil),   // 29: entroos.v1.StartContainerRequest
-	(*StartContainerResponse)(nil),  // 30: entroos.v1.StartContainerResponse
-	(*KillContainerRequest)(nil),    // 31: entroos.v1.KillContainerRequest
-	(*KillContainerResponse)(nil),   // 32: entroos.v1.KillContainerResponse
-	(*RemoveContainerRequest)(nil),  // 33: entroos.v1.RemoveContainerRequest
-	(*RemoveContainerResponse)(nil), // 34: entroos.v1.RemoveContainerResponse
-	(*LogsRequest)(nil),             // 35: entroos.v1.LogsRequest
-	(*LogsResponse)(nil),            // 36: entroos.v1.LogsResponse
-	(*ExecRequest)(nil),             // 37: entroos.v1.ExecRequest
-	(*ExecStart)(nil),               // 38: entroos.v1.ExecStart
-	(*ExecResponse)(nil),            // 39: entroos.v1.ExecResponse
-	(*ExecExited)(nil),              // 40: entroos.v1.ExecExited
-	(*WatchUsageRequest)(nil),       // 41: entroos.v1.WatchUsageRequest
-	(*WatchUsageResponse)(nil),      // 42: entroos.v1.WatchUsageResponse
-	(*Usage)(nil),                   // 43: entroos.v1.Usage
-	(*WatchAccessRequest)(nil),      // 44: entroos.v1.WatchAccessRequest
-	(*WatchAccessResponse)(nil),     // 45: entroos.v1.WatchAccessResponse
-	(*GetConfigRequest)(nil),        // 46: entroos.v1.GetConfigRequest
-	(*GetConfigResponse)(nil),       // 47: entroos.v1.GetConfigResponse
-	(*CheckConfigRequest)(nil),      // 48: entroos.v1.CheckConfigRequest
-	(*CheckConfigResponse)(nil),     // 49: entroos.v1.CheckConfigResponse
-	(*SetConfigRequest)(nil),        // 50: entroos.v1.SetConfigRequest
-	(*SetConfigResponse)(nil),       // 51: entroos.v1.SetConfigResponse
-	(*ListDisksRequest)(nil),        // 52: entroos.v1.ListDisksRequest
-	(*ListDisksResponse)(nil),       // 53: entroos.v1.ListDisksResponse
-	(*Disk)(nil),                    // 54: entroos.v1.Disk
-	(*InstallRequest)(nil),          // 55: entroos.v1.InstallRequest
-	(*InstallResponse)(nil),         // 56: entroos.v1.InstallResponse
-	(*RepairDataRequest)(nil),       // 57: entroos.v1.RepairDataRequest
-	(*RepairDataResponse)(nil),      // 58: entroos.v1.RepairDataResponse
-	(*ResetDataRequest)(nil),        // 59: entroos.v1.ResetDataRequest
-	(*ResetDataResponse)(nil),       // 60: entroos.v1.ResetDataResponse
-	(*RebootRequest)(nil),           // 61: entroos.v1.RebootRequest
-	(*RebootResponse)(nil),          // 62: entroos.v1.RebootResponse
-	(*PowerOffRequest)(nil),         // 63: entroos.v1.PowerOffRequest
-	(*PowerOffResponse)(nil),        // 64: entroos.v1.PowerOffResponse
-	(*Image)(nil),                   // 65: entroos.v1.Image
-	(*WorkloadSpec)(nil),            // 66: entroos.v1.WorkloadSpec
-	(*Container)(nil),               // 67: entroos.v1.Container
+	(*RunQueued)(nil),               // 24: entroos.v1.RunQueued
+	(*RunExited)(nil),               // 25: entroos.v1.RunExited
+	(*ListContainersRequest)(nil),   // 26: entroos.v1.ListContainersRequest
+	(*ListContainersResponse)(nil),  // 27: entroos.v1.ListContainersResponse
+	(*StopContainerRequest)(nil),    // 28: entroos.v1.StopContainerRequest
+	(*StopContainerResponse)(nil),   // 29: entroos.v1.StopContainerResponse
+	(*StartContainerRequest)(nil),   // 30: entroos.v1.StartContainerRequest
+	(*StartContainerResponse)(nil),  // 31: entroos.v1.StartContainerResponse
+	(*KillContainerRequest)(nil),    // 32: entroos.v1.KillContainerRequest
+	(*KillContainerResponse)(nil),   // 33: entroos.v1.KillContainerResponse
+	(*RemoveContainerRequest)(nil),  // 34: entroos.v1.RemoveContainerRequest
+	(*RemoveContainerResponse)(nil), // 35: entroos.v1.RemoveContainerResponse
+	(*LogsRequest)(nil),             // 36: entroos.v1.LogsRequest
+	(*LogsResponse)(nil),            // 37: entroos.v1.LogsResponse
+	(*ExecRequest)(nil),             // 38: entroos.v1.ExecRequest
+	(*ExecStart)(nil),               // 39: entroos.v1.ExecStart
+	(*ExecResponse)(nil),            // 40: entroos.v1.ExecResponse
+	(*ExecExited)(nil),              // 41: entroos.v1.ExecExited
+	(*WatchUsageRequest)(nil),       // 42: entroos.v1.WatchUsageRequest
+	(*WatchUsageResponse)(nil),      // 43: entroos.v1.WatchUsageResponse
+	(*Usage)(nil),                   // 44: entroos.v1.Usage
+	(*WatchAccessRequest)(nil),      // 45: entroos.v1.WatchAccessRequest
+	(*WatchAccessResponse)(nil),     // 46: entroos.v1.WatchAccessResponse
+	(*GetConfigRequest)(nil),        // 47: entroos.v1.GetConfigRequest
+	(*GetConfigResponse)(nil),       // 48: entroos.v1.GetConfigResponse
+	(*CheckConfigRequest)(nil),      // 49: entroos.v1.CheckConfigRequest
+	(*CheckConfigResponse)(nil),     // 50: entroos.v1.CheckConfigResponse
+	(*SetConfigRequest)(nil),        // 51: entroos.v1.SetConfigRequest
+	(*SetConfigResponse)(nil),       // 52: entroos.v1.SetConfigResponse
+	(*ListDisksRequest)(nil),        // 53: entroos.v1.ListDisksRequest
+	(*ListDisksResponse)(nil),       // 54: entroos.v1.ListDisksResponse
+	(*Disk)(nil),                    // 55: entroos.v1.Disk
+	(*InstallRequest)(nil),          // 56: entroos.v1.InstallRequest
+	(*InstallResponse)(nil),         // 57: entroos.v1.InstallResponse
+	(*RepairDataRequest)(nil),       // 58: entroos.v1.RepairDataRequest
+	(*RepairDataResponse)(nil),      // 59: entroos.v1.RepairDataResponse
+	(*ResetDataRequest)(nil),        // 60: entroos.v1.ResetDataRequest
+	(*ResetDataResponse)(nil),       // 61: entroos.v1.ResetDataResponse
+	(*RebootRequest)(nil),           // 62: entroos.v1.RebootRequest
+	(*RebootResponse)(nil),          // 63: entroos.v1.RebootResponse
+	(*PowerOffRequest)(nil),         // 64: entroos.v1.PowerOffRequest
+	(*PowerOffResponse)(nil),        // 65: entroos.v1.PowerOffResponse
+	(*Image)(nil),                   // 66: entroos.v1.Image
+	(*WorkloadSpec)(nil),            // 67: entroos.v1.WorkloadSpec
+	(*Container)(nil),               // 68: entroos.v1.Container
 }
 var file_entroos_v1_admin_proto_depIdxs = []int32{
 	5,  // 0: entroos.v1.GetStatusResponse.previous_boot:type_name -> entroos.v1.PreviousBoot
 	6,  // 1: entroos.v1.ListServicesResponse.services:type_name -> entroos.v1.Service
-	65, // 2: entroos.v1.ListImagesResponse.images:type_name -> entroos.v1.Image
-	65, // 3: entroos.v1.ImportImageResponse.images:type_name -> entroos.v1.Image
-	65, // 4: entroos.v1.PruneImagesResponse.removed:type_name -> entroos.v1.Image
+	66, // 2: entroos.v1.ListImagesResponse.images:type_name -> entroos.v1.Image
+	66, // 3: entroos.v1.ImportImageResponse.images:type_name -> entroos.v1.Image
+	66, // 4: entroos.v1.PruneImagesResponse.removed:type_name -> entroos.v1.Image
 	19, // 5: entroos.v1.ProcessInput.resize:type_name -> entroos.v1.WindowSize
 	22, // 6: entroos.v1.RunRequest.start:type_name -> entroos.v1.RunStart
 	20, // 7: entroos.v1.RunRequest.input:type_name -> entroos.v1.ProcessInput
-	66, // 8: entroos.v1.RunStart.spec:type_name -> entroos.v1.WorkloadSpec
+	67, // 8: entroos.v1.RunStart.spec:type_name -> entroos.v1.WorkloadSpec
 	19, // 9: entroos.v1.RunStart.window:type_name -> entroos.v1.WindowSize
-	67, // 10: entroos.v1.RunResponse.created:type_name -> entroos.v1.Container
-	24, // 11: entroos.v1.RunResponse.exited:type_name -> entroos.v1.RunExited
-	67, // 12: entroos.v1.ListContainersResponse.containers:type_name -> entroos.v1.Container
-	67, // 13: entroos.v1.StopContainerResponse.container:type_name -> entroos.v1.Container
-	67, // 14: entroos.v1.StartContainerResponse.container:type_name -> entroos.v1.Container
-	0,  // 15: entroos.v1.LogsResponse.stream:type_name -> entroos.v1.LogsResponse.Stream
-	38, // 16: entroos.v1.ExecRequest.start:type_name -> entroos.v1.ExecStart
-	20, // 17: entroos.v1.ExecRequest.input:type_name -> entroos.v1.ProcessInput
-	19, // 18: entroos.v1.ExecStart.window:type_name -> entroos.v1.WindowSize
-	40, // 19: entroos.v1.ExecResponse.exited:type_name -> entroos.v1.ExecExited
-	43, // 20: entroos.v1.WatchUsageResponse.box:type_name -> entroos.v1.Usage
-	43, // 21: entroos.v1.WatchUsageResponse.containers:type_name -> entroos.v1.Usage
-	43, // 22: entroos.v1.WatchUsageResponse.services:type_name -> entroos.v1.Usage
-	54, // 23: entroos.v1.ListDisksResponse.disks:type_name -> entroos.v1.Disk
-	1,  // 24: entroos.v1.AdminService.GetVersion:input_type -> entroos.v1.GetVersionRequest
-	3,  // 25: entroos.v1.AdminService.GetStatus:input_type -> entroos.v1.GetStatusRequest
-	7,  // 26: entroos.v1.AdminService.ListServices:input_type -> entroos.v1.ListServicesRequest
-	9,  // 27: entroos.v1.AdminService.SignalService:input_type -> entroos.v1.SignalServiceRequest
-	11, // 28: entroos.v1.AdminService.ListImages:input_type -> entroos.v1.ListImagesRequest
-	13, // 29: entroos.v1.AdminService.ImportImage:input_type -> entroos.v1.ImportImageRequest
-	15, // 30: entroos.v1.AdminService.RemoveImage:input_type -> entroos.v1.RemoveImageRequest
-	17, // 31: entroos.v1.AdminService.PruneImages:input_type -> entroos.v1.PruneImagesRequest
-	21, // 32: entroos.v1.AdminService.Run:input_type -> entroos.v1.RunRequest
-	25, // 33: entroos.v1.AdminService.ListContainers:input_type -> entroos.v1.ListContainersRequest
-	27, // 34: entroos.v1.AdminService.StopContainer:input_type -> entroos.v1.StopContainerRequest
-	29, // 35: entroos.v1.AdminService.StartContainer:input_type -> entroos.v1.StartContainerRequest
-	31, // 36: entroos.v1.AdminService.KillContainer:input_type -> entroos.v1.KillContainerRequest
-	33, // 37: entroos.v1.AdminService.RemoveContainer:input_type -> entroos.v1.RemoveContainerRequest
-	35, // 38: entroos.v1.AdminService.Logs:input_type -> entroos.v1.LogsRequest
-	37, // 39: entroos.v1.AdminService.Exec:input_type -> entroos.v1.ExecRequest
-	41, // 40: entroos.v1.AdminService.WatchUsage:input_type -> entroos.v1.WatchUsageRequest
-	44, // 41: entroos.v1.AdminService.WatchAccess:input_type -> entroos.v1.WatchAccessRequest
-	46, // 42: entroos.v1.AdminService.GetConfig:input_type -> entroos.v1.GetConfigRequest
-	48, // 43: entroos.v1.AdminService.CheckConfig:input_type -> entroos.v1.CheckConfigRequest
-	50, // 44: entroos.v1.AdminService.SetConfig:input_type -> entroos.v1.SetConfigRequest
-	52, // 45: entroos.v1.AdminService.ListDisks:input_type -> entroos.v1.ListDisksRequest
-	55, // 46: entroos.v1.AdminService.Install:input_type -> entroos.v1.InstallRequest
-	57, // 47: entroos.v1.AdminService.RepairData:input_type -> entroos.v1.RepairDataRequest
-	59, // 48: entroos.v1.AdminService.ResetData:input_type -> entroos.v1.ResetDataRequest
-	61, // 49: entroos.v1.AdminService.Reboot:input_type -> entroos.v1.RebootRequest
-	63, // 50: entroos.v1.AdminService.PowerOff:input_type -> entroos.v1.PowerOffRequest
-	2,  // 51: entroos.v1.AdminService.GetVersion:output_type -> entroos.v1.GetVersionResponse
-	4,  // 52: entroos.v1.AdminService.GetStatus:output_type -> entroos.v1.GetStatusResponse
-	8,  // 53: entroos.v1.AdminService.ListServices:output_type -> entroos.v1.ListServicesResponse
-	10, // 54: entroos.v1.AdminService.SignalService:output_type -> entroos.v1.SignalServiceResponse
-	12, // 55: entroos.v1.AdminService.ListImages:output_type -> entroos.v1.ListImagesResponse
-	14, // 56: entroos.v1.AdminService.ImportImage:output_type -> entroos.v1.ImportImageResponse
-	16, // 57: entroos.v1.AdminService.RemoveImage:output_type -> entroos.v1.RemoveImageResponse
-	18, // 58: entroos.v1.AdminService.PruneImages:output_type -> entroos.v1.PruneImagesResponse
-	23, // 59: entroos.v1.AdminService.Run:output_type -> entroos.v1.RunResponse
-	26, // 60: entroos.v1.AdminService.ListContainers:output_type -> entroos.v1.ListContainersResponse
-	28, // 61: entroos.v1.AdminService.StopContainer:output_type -> entroos.v1.StopContainerResponse
-	30, // 62: entroos.v1.AdminService.StartContainer:output_type -> entroos.v1.StartContainerResponse
-	32, // 63: entroos.v1.AdminService.KillContainer:output_type -> entroos.v1.KillContainerResponse
-	34, // 64: entroos.v1.AdminService.RemoveContainer:output_type -> entroos.v1.RemoveContainerResponse
-	36, // 65: entroos.v1.AdminService.Logs:output_type -> entroos.v1.LogsResponse
-	39, // 66: entroos.v1.AdminService.Exec:output_type -> entroos.v1.ExecResponse
-	42, // 67: entroos.v1.AdminService.WatchUsage:output_type -> entroos.v1.WatchUsageResponse
-	45, // 68: entroos.v1.AdminService.WatchAccess:output_type -> entroos.v1.WatchAccessResponse
-	47, // 69: entroos.v1.AdminService.GetConfig:output_type -> entroos.v1.GetConfigResponse
-	49, // 70: entroos.v1.AdminService.CheckConfig:output_type -> entroos.v1.CheckConfigResponse
-	51, // 71: entroos.v1.AdminService.SetConfig:output_type -> entroos.v1.SetConfigResponse
-	53, // 72: entroos.v1.AdminService.ListDisks:output_type -> entroos.v1.ListDisksResponse
-	56, // 73: entroos.v1.AdminService.Install:output_type -> entroos.v1.InstallResponse
-	58, // 74: entroos.v1.AdminService.RepairData:output_type -> entroos.v1.RepairDataResponse
-	60, // 75: entroos.v1.AdminService.ResetData:output_type -> entroos.v1.ResetDataResponse
-	62, // 76: entroos.v1.AdminService.Reboot:output_type -> entroos.v1.RebootResponse
-	64, // 77: entroos.v1.AdminService.PowerOff:output_type -> entroos.v1.PowerOffResponse
-	51, // [51:78] is the sub-list for method output_type
-	24, // [24:51] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	68, // 10: entroos.v1.RunResponse.created:type_name -> entroos.v1.Container
+	25, // 11: entroos.v1.RunResponse.exited:type_name -> entroos.v1.RunExited
+	24, // 12: entroos.v1.RunResponse.queued:type_name -> entroos.v1.RunQueued
+	68, // 13: entroos.v1.RunQueued.container:type_name -> entroos.v1.Container
+	68, // 14: entroos.v1.ListContainersResponse.containers:type_name -> entroos.v1.Container
+	68, // 15: entroos.v1.StopContainerResponse.container:type_name -> entroos.v1.Container
+	68, // 16: entroos.v1.StartContainerResponse.container:type_name -> entroos.v1.Container
+	0,  // 17: entroos.v1.LogsResponse.stream:type_name -> entroos.v1.LogsResponse.Stream
+	39, // 18: entroos.v1.ExecRequest.start:type_name -> entroos.v1.ExecStart
+	20, // 19: entroos.v1.ExecRequest.input:type_name -> entroos.v1.ProcessInput
+	19, // 20: entroos.v1.ExecStart.window:type_name -> entroos.v1.WindowSize
+	41, // 21: entroos.v1.ExecResponse.exited:type_name -> entroos.v1.ExecExited
+	44, // 22: entroos.v1.WatchUsageResponse.box:type_name -> entroos.v1.Usage
+	44, // 23: entroos.v1.WatchUsageResponse.containers:type_name -> entroos.v1.Usage
+	44, // 24: entroos.v1.WatchUsageResponse.services:type_name -> entroos.v1.Usage
+	55, // 25: entroos.v1.ListDisksResponse.disks:type_name -> entroos.v1.Disk
+	1,  // 26: entroos.v1.AdminService.GetVersion:input_type -> entroos.v1.GetVersionRequest
+	3,  // 27: entroos.v1.AdminService.GetStatus:input_type -> entroos.v1.GetStatusRequest
+	7,  // 28: entroos.v1.AdminService.ListServices:input_type -> entroos.v1.ListServicesRequest
+	9,  // 29: entroos.v1.AdminService.SignalService:input_type -> entroos.v1.SignalServiceRequest
+	11, // 30: entroos.v1.AdminService.ListImages:input_type -> entroos.v1.ListImagesRequest
+	13, // 31: entroos.v1.AdminService.ImportImage:input_type -> entroos.v1.ImportImageRequest
+	15, // 32: entroos.v1.AdminService.RemoveImage:input_type -> entroos.v1.RemoveImageRequest
+	17, // 33: entroos.v1.AdminService.PruneImages:input_type -> entroos.v1.PruneImagesRequest
+	21, // 34: entroos.v1.AdminService.Run:input_type -> entroos.v1.RunRequest
+	26, // 35: entroos.v1.AdminService.ListContainers:input_type -> entroos.v1.ListContainersRequest
+	28, // 36: entroos.v1.AdminService.StopContainer:input_type -> entroos.v1.StopContainerRequest
+	30, // 37: entroos.v1.AdminService.StartContainer:input_type -> entroos.v1.StartContainerRequest
+	32, // 38: entroos.v1.AdminService.KillContainer:input_type -> entroos.v1.KillContainerRequest
+	34, // 39: entroos.v1.AdminService.RemoveContainer:input_type -> entroos.v1.RemoveContainerRequest
+	36, // 40: entroos.v1.AdminService.Logs:input_type -> entroos.v1.LogsRequest
+	38, // 41: entroos.v1.AdminService.Exec:input_type -> entroos.v1.ExecRequest
+	42, // 42: entroos.v1.AdminService.WatchUsage:input_type -> entroos.v1.WatchUsageRequest
+	45, // 43: entroos.v1.AdminService.WatchAccess:input_type -> entroos.v1.WatchAccessRequest
+	47, // 44: entroos.v1.AdminService.GetConfig:input_type -> entroos.v1.GetConfigRequest
+	49, // 45: entroos.v1.AdminService.CheckConfig:input_type -> entroos.v1.CheckConfigRequest
+	51, // 46: entroos.v1.AdminService.SetConfig:input_type -> entroos.v1.SetConfigRequest
+	53, // 47: entroos.v1.AdminService.ListDisks:input_type -> entroos.v1.ListDisksRequest
+	56, // 48: entroos.v1.AdminService.Install:input_type -> entroos.v1.InstallRequest
+	58, // 49: entroos.v1.AdminService.RepairData:input_type -> entroos.v1.RepairDataRequest
+	60, // 50: entroos.v1.AdminService.ResetData:input_type -> entroos.v1.ResetDataRequest
+	62, // 51: entroos.v1.AdminService.Reboot:input_type -> entroos.v1.RebootRequest
+	64, // 52: entroos.v1.AdminService.PowerOff:input_type -> entroos.v1.PowerOffRequest
+	2,  // 53: entroos.v1.AdminService.GetVersion:output_type -> entroos.v1.GetVersionResponse
+	4,  // 54: entroos.v1.AdminService.GetStatus:output_type -> entroos.v1.GetStatusResponse
+	8,  // 55: entroos.v1.AdminService.ListServices:output_type -> entroos.v1.ListServicesResponse
+	10, // 56: entroos.v1.AdminService.SignalService:output_type -> entroos.v1.SignalServiceResponse
+	12, // 57: entroos.v1.AdminService.ListImages:output_type -> entroos.v1.ListImagesResponse
+	14, // 58: entroos.v1.AdminService.ImportImage:output_type -> entroos.v1.ImportImageResponse
+	16, // 59: entroos.v1.AdminService.RemoveImage:output_type -> entroos.v1.RemoveImageResponse
+	18, // 60: entroos.v1.AdminService.PruneImages:output_type -> entroos.v1.PruneImagesResponse
+	23, // 61: entroos.v1.AdminService.Run:output_type -> entroos.v1.RunResponse
+	27, // 62: entroos.v1.AdminService.ListContainers:output_type -> entroos.v1.ListContainersResponse
+	29, // 63: entroos.v1.AdminService.StopContainer:output_type -> entroos.v1.StopContainerResponse
+	31, // 64: entroos.v1.AdminService.StartContainer:output_type -> entroos.v1.StartContainerResponse
+	33, // 65: entroos.v1.AdminService.KillContainer:output_type -> entroos.v1.KillContainerResponse
+	35, // 66: entroos.v1.AdminService.RemoveContainer:output_type -> entroos.v1.RemoveContainerResponse
+	37, // 67: entroos.v1.AdminService.Logs:output_type -> entroos.v1.LogsResponse
+	40, // 68: entroos.v1.AdminService.Exec:output_type -> entroos.v1.ExecResponse
+	43, // 69: entroos.v1.AdminService.WatchUsage:output_type -> entroos.v1.WatchUsageResponse
+	46, // 70: entroos.v1.AdminService.WatchAccess:output_type -> entroos.v1.WatchAccessResponse
+	48, // 71: entroos.v1.AdminService.GetConfig:output_type -> entroos.v1.GetConfigResponse
+	50, // 72: entroos.v1.AdminService.CheckConfig:output_type -> entroos.v1.CheckConfigResponse
+	52, // 73: entroos.v1.AdminService.SetConfig:output_type -> entroos.v1.SetConfigResponse
+	54, // 74: entroos.v1.AdminService.ListDisks:output_type -> entroos.v1.ListDisksResponse
+	57, // 75: entroos.v1.AdminService.Install:output_type -> entroos.v1.InstallResponse
+	59, // 76: entroos.v1.AdminService.RepairData:output_type -> entroos.v1.RepairDataResponse
+	61, // 77: entroos.v1.AdminService.ResetData:output_type -> entroos.v1.ResetDataResponse
+	63, // 78: entroos.v1.AdminService.Reboot:output_type -> entroos.v1.RebootResponse
+	65, // 79: entroos.v1.AdminService.PowerOff:output_type -> entroos.v1.PowerOffResponse
+	53, // [53:80] is the sub-list for method output_type
+	26, // [26:53] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_entroos_v1_admin_proto_init() }
@@ -4240,12 +4347,13 @@ func file_entroos_v1_admin_proto_init() {
 		(*RunResponse_Stdout)(nil),
 		(*RunResponse_Stderr)(nil),
 		(*RunResponse_Exited)(nil),
+		(*RunResponse_Queued)(nil),
 	}
-	file_entroos_v1_admin_proto_msgTypes[36].OneofWrappers = []any{
+	file_entroos_v1_admin_proto_msgTypes[37].OneofWrappers = []any{
 		(*ExecRequest_Start)(nil),
 		(*ExecRequest_Input)(nil),
 	}
-	file_entroos_v1_admin_proto_msgTypes[38].OneofWrappers = []any{
+	file_entroos_v1_admin_proto_msgTypes[39].OneofWrappers = []any{
 		(*ExecResponse_Stdout)(nil),
 		(*ExecResponse_Stderr)(nil),
 		(*ExecResponse_Exited)(nil),
@@ -4256,7 +4364,7 @@ func file_entroos_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_entroos_v1_admin_proto_rawDesc), len(file_entroos_v1_admin_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   64,
+			NumMessages:   65,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

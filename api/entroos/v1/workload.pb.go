@@ -30,6 +30,8 @@ const (
 	ContainerState_CONTAINER_STATE_RUNNING     ContainerState = 2
 	ContainerState_CONTAINER_STATE_RESTARTING  ContainerState = 3
 	ContainerState_CONTAINER_STATE_EXITED      ContainerState = 4
+	// It waits for its place: there is no room for it now.
+	ContainerState_CONTAINER_STATE_QUEUED ContainerState = 5
 )
 
 // Enum value maps for ContainerState.
@@ -40,6 +42,7 @@ var (
 		2: "CONTAINER_STATE_RUNNING",
 		3: "CONTAINER_STATE_RESTARTING",
 		4: "CONTAINER_STATE_EXITED",
+		5: "CONTAINER_STATE_QUEUED",
 	}
 	ContainerState_value = map[string]int32{
 		"CONTAINER_STATE_UNSPECIFIED": 0,
@@ -47,6 +50,7 @@ var (
 		"CONTAINER_STATE_RUNNING":     2,
 		"CONTAINER_STATE_RESTARTING":  3,
 		"CONTAINER_STATE_EXITED":      4,
+		"CONTAINER_STATE_QUEUED":      5,
 	}
 )
 
@@ -173,7 +177,17 @@ type WorkloadSpec struct {
 	StopTimeoutSeconds uint32 `protobuf:"varint,22,opt,name=stop_timeout_seconds,json=stopTimeoutSeconds,proto3" json:"stop_timeout_seconds,omitempty"`
 	// Declared is set by the box for the workloads of its appliance.yaml: it
 	// makes, replaces and removes their containers as that file says.
-	Declared      bool `protobuf:"varint,23,opt,name=declared,proto3" json:"declared,omitempty"`
+	Declared bool `protobuf:"varint,23,opt,name=declared,proto3" json:"declared,omitempty"`
+	// What placement counts on, in thousandths of a core and bytes; 0 is 10 and
+	// 4 MiB. They bound nothing: that is for limits.
+	CpuRequestMilli    uint64 `protobuf:"varint,24,opt,name=cpu_request_milli,json=cpuRequestMilli,proto3" json:"cpu_request_milli,omitempty"`
+	MemoryRequestBytes uint64 `protobuf:"varint,25,opt,name=memory_request_bytes,json=memoryRequestBytes,proto3" json:"memory_request_bytes,omitempty"`
+	// CPUWeight is the container's part when CPU is short, from 1 to 10000; 0 is
+	// 100. Docker's --cpu-shares N are a weight of N/1024*100.
+	CpuWeight uint64 `protobuf:"varint,26,opt,name=cpu_weight,json=cpuWeight,proto3" json:"cpu_weight,omitempty"`
+	// Constraints that a node must meet, as docker swarm's: node.id==ID,
+	// node.hostname!=NAME, node.labels.KEY==VALUE.
+	Constraints   []string `protobuf:"bytes,27,rep,name=constraints,proto3" json:"constraints,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -367,6 +381,34 @@ func (x *WorkloadSpec) GetDeclared() bool {
 		return x.Declared
 	}
 	return false
+}
+
+func (x *WorkloadSpec) GetCpuRequestMilli() uint64 {
+	if x != nil {
+		return x.CpuRequestMilli
+	}
+	return 0
+}
+
+func (x *WorkloadSpec) GetMemoryRequestBytes() uint64 {
+	if x != nil {
+		return x.MemoryRequestBytes
+	}
+	return 0
+}
+
+func (x *WorkloadSpec) GetCpuWeight() uint64 {
+	if x != nil {
+		return x.CpuWeight
+	}
+	return 0
+}
+
+func (x *WorkloadSpec) GetConstraints() []string {
+	if x != nil {
+		return x.Constraints
+	}
+	return nil
 }
 
 // PortMapping publishes a container's port on the box.
@@ -639,8 +681,11 @@ type Container struct {
 	Pid   uint32 `protobuf:"varint,14,opt,name=pid,proto3" json:"pid,omitempty"`
 	// Sequence number of the last execution's receipt; 0 is none yet.
 	ReceiptSequence uint64 `protobuf:"varint,15,opt,name=receipt_sequence,json=receiptSequence,proto3" json:"receipt_sequence,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Why and since when it is queued.
+	QueuedReason   string `protobuf:"bytes,16,opt,name=queued_reason,json=queuedReason,proto3" json:"queued_reason,omitempty"`
+	QueuedUnixNano int64  `protobuf:"varint,17,opt,name=queued_unix_nano,json=queuedUnixNano,proto3" json:"queued_unix_nano,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Container) Reset() {
@@ -778,6 +823,20 @@ func (x *Container) GetReceiptSequence() uint64 {
 	return 0
 }
 
+func (x *Container) GetQueuedReason() string {
+	if x != nil {
+		return x.QueuedReason
+	}
+	return ""
+}
+
+func (x *Container) GetQueuedUnixNano() int64 {
+	if x != nil {
+		return x.QueuedUnixNano
+	}
+	return 0
+}
+
 type Image struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Digest of the image's manifest, "sha256:...".
@@ -884,7 +943,7 @@ var File_entroos_v1_workload_proto protoreflect.FileDescriptor
 const file_entroos_v1_workload_proto_rawDesc = "" +
 	"\n" +
 	"\x19entroos/v1/workload.proto\x12\n" +
-	"entroos.v1\"\xc2\x05\n" +
+	"entroos.v1\"\xe1\x06\n" +
 	"\fWorkloadSpec\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05image\x18\x02 \x01(\tR\x05image\x12\x12\n" +
@@ -912,7 +971,12 @@ const file_entroos_v1_workload_proto_rawDesc = "" +
 	"\vstop_signal\x18\x15 \x01(\tR\n" +
 	"stopSignal\x120\n" +
 	"\x14stop_timeout_seconds\x18\x16 \x01(\rR\x12stopTimeoutSeconds\x12\x1a\n" +
-	"\bdeclared\x18\x17 \x01(\bR\bdeclared\"\x86\x01\n" +
+	"\bdeclared\x18\x17 \x01(\bR\bdeclared\x12*\n" +
+	"\x11cpu_request_milli\x18\x18 \x01(\x04R\x0fcpuRequestMilli\x120\n" +
+	"\x14memory_request_bytes\x18\x19 \x01(\x04R\x12memoryRequestBytes\x12\x1d\n" +
+	"\n" +
+	"cpu_weight\x18\x1a \x01(\x04R\tcpuWeight\x12 \n" +
+	"\vconstraints\x18\x1b \x03(\tR\vconstraints\"\x86\x01\n" +
 	"\vPortMapping\x12\x17\n" +
 	"\ahost_ip\x18\x01 \x01(\tR\x06hostIp\x12\x1b\n" +
 	"\thost_port\x18\x02 \x01(\rR\bhostPort\x12%\n" +
@@ -935,7 +999,7 @@ const file_entroos_v1_workload_proto_rawDesc = "" +
 	"\x06Limits\x12!\n" +
 	"\fmemory_bytes\x18\x01 \x01(\x04R\vmemoryBytes\x12\x12\n" +
 	"\x04pids\x18\x02 \x01(\x04R\x04pids\x12\x1b\n" +
-	"\tcpu_milli\x18\x03 \x01(\x04R\bcpuMilli\"\x86\x04\n" +
+	"\tcpu_milli\x18\x03 \x01(\x04R\bcpuMilli\"\xd5\x04\n" +
 	"\tContainer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12,\n" +
 	"\x04spec\x18\x02 \x01(\v2\x18.entroos.v1.WorkloadSpecR\x04spec\x12!\n" +
@@ -954,7 +1018,9 @@ const file_entroos_v1_workload_proto_rawDesc = "" +
 	"ip_address\x18\f \x01(\tR\tipAddress\x12\x14\n" +
 	"\x05error\x18\r \x01(\tR\x05error\x12\x10\n" +
 	"\x03pid\x18\x0e \x01(\rR\x03pid\x12)\n" +
-	"\x10receipt_sequence\x18\x0f \x01(\x04R\x0freceiptSequence\"\x91\x02\n" +
+	"\x10receipt_sequence\x18\x0f \x01(\x04R\x0freceiptSequence\x12#\n" +
+	"\rqueued_reason\x18\x10 \x01(\tR\fqueuedReason\x12(\n" +
+	"\x10queued_unix_nano\x18\x11 \x01(\x03R\x0equeuedUnixNano\"\x91\x02\n" +
 	"\x05Image\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\tR\x06digest\x12\x1e\n" +
 	"\n" +
@@ -966,13 +1032,14 @@ const file_entroos_v1_workload_proto_rawDesc = "" +
 	"\x11created_unix_nano\x18\x05 \x01(\x03R\x0fcreatedUnixNano\x12,\n" +
 	"\x12imported_unix_nano\x18\x06 \x01(\x03R\x10importedUnixNano\x12\"\n" +
 	"\farchitecture\x18\a \x01(\tR\farchitecture\x12\x0e\n" +
-	"\x02os\x18\b \x01(\tR\x02os*\xa7\x01\n" +
+	"\x02os\x18\b \x01(\tR\x02os*\xc3\x01\n" +
 	"\x0eContainerState\x12\x1f\n" +
 	"\x1bCONTAINER_STATE_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17CONTAINER_STATE_CREATED\x10\x01\x12\x1b\n" +
 	"\x17CONTAINER_STATE_RUNNING\x10\x02\x12\x1e\n" +
 	"\x1aCONTAINER_STATE_RESTARTING\x10\x03\x12\x1a\n" +
-	"\x16CONTAINER_STATE_EXITED\x10\x04B5Z3github.com/entroos/entroos/api/entroos/v1;entroosv1b\x06proto3"
+	"\x16CONTAINER_STATE_EXITED\x10\x04\x12\x1a\n" +
+	"\x16CONTAINER_STATE_QUEUED\x10\x05B5Z3github.com/entroos/entroos/api/entroos/v1;entroosv1b\x06proto3"
 
 var (
 	file_entroos_v1_workload_proto_rawDescOnce sync.Once

@@ -119,8 +119,10 @@ type AdminServiceClient interface {
 	PruneImages(context.Context, *connect.Request[v1.PruneImagesRequest]) (*connect.Response[v1.PruneImagesResponse], error)
 	// Run creates and starts a container. The first request carries start;
 	// later ones carry input for an attached container. The first response is
-	// created; an attached run ends with exited, sent only when the receipt is
-	// on disk; a detached one ends after created.
+	// created, for an attached run after queued where there is no room yet; it
+	// ends with exited, sent only when the receipt is on disk. A detached run
+	// ends after created, with a container that may be queued. A client that
+	// leaves while its attached run is queued has run nothing.
 	Run(context.Context) *connect.BidiStreamForClient[v1.RunRequest, v1.RunResponse]
 	ListContainers(context.Context, *connect.Request[v1.ListContainersRequest]) (*connect.Response[v1.ListContainersResponse], error)
 	StopContainer(context.Context, *connect.Request[v1.StopContainerRequest]) (*connect.Response[v1.StopContainerResponse], error)
@@ -517,8 +519,10 @@ type AdminServiceHandler interface {
 	PruneImages(context.Context, *connect.Request[v1.PruneImagesRequest]) (*connect.Response[v1.PruneImagesResponse], error)
 	// Run creates and starts a container. The first request carries start;
 	// later ones carry input for an attached container. The first response is
-	// created; an attached run ends with exited, sent only when the receipt is
-	// on disk; a detached one ends after created.
+	// created, for an attached run after queued where there is no room yet; it
+	// ends with exited, sent only when the receipt is on disk. A detached run
+	// ends after created, with a container that may be queued. A client that
+	// leaves while its attached run is queued has run nothing.
 	Run(context.Context, *connect.BidiStream[v1.RunRequest, v1.RunResponse]) error
 	ListContainers(context.Context, *connect.Request[v1.ListContainersRequest]) (*connect.Response[v1.ListContainersResponse], error)
 	StopContainer(context.Context, *connect.Request[v1.StopContainerRequest]) (*connect.Response[v1.StopContainerResponse], error)
