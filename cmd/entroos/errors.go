@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"syscall"
 
@@ -74,8 +75,9 @@ func (env *environment) report(err error, by os.Signal) int {
 			return code
 		}
 	}
-	if errors.Is(err, syscall.EPIPE) { // whoever read our output has seen enough
-		return code
+	var connection *net.OpError // a box that hangs up is told of
+	if errors.Is(err, syscall.EPIPE) && !errors.As(err, &connection) {
+		return code // whoever read our output has seen enough
 	}
 	fmt.Fprintf(env.stderr, "entroos: %s\n", message(err))
 	return code
