@@ -1,9 +1,10 @@
 package nko
 
 import (
-	"math"
 	"math/rand/v2"
 	"time"
+
+	"github.com/entroos/entroos/equations"
 )
 
 // Backoff is the delay before a restart (equation 65):
@@ -17,6 +18,5 @@ type Backoff struct {
 
 // Delay is d_k for the k-th restart in a row, from 0.
 func (b Backoff) Delay(k int) time.Duration {
-	d := math.Min(float64(b.Max), float64(b.Initial)*math.Exp2(float64(k)))
-	return time.Duration(d * (1 + b.Jitter*(2*rand.Float64()-1)))
+	return equations.RestartBackoff(b.Initial, b.Max, k, b.Jitter, rand.Float64())
 }
