@@ -185,7 +185,7 @@ func (b *Box) StartRuntime(ctx context.Context) error {
 // The time between two looks at the box's health; before the
 // first verdict it is shorter.
 const (
-	judgeInterval = 2 * time.Second
+	judgeInterval = 4 * time.Second
 	judgeFirst    = 10 * time.Millisecond
 )
 
