@@ -123,24 +123,26 @@ type NodeFacts struct {
 // DecisionFacts are one decision of the router.
 type DecisionFacts struct {
 	Replica string
-	Entropy float64 // E_c
+	Entropy float64 // E_c as the score took it
 	Demand  float64 // of CPU, as a share of the largest node's
+	Demands []float64
 	// Candidates as they were before the replica was committed to one.
 	Candidates []CandidateFacts
-	// Chosen is an index of Candidates; −1 is none: the replica waits.
+	// Chosen is an index of Candidates; −1 is none: the replica waits, or was
+	// refused.
 	Chosen int
-	// Demands and Capacities, resource by resource, of the replica and the
-	// node chosen, and the dominant share (row 38) of the two.
-	Demands, Capacities []float64
-	DominantShare       float64
 }
 
 // CandidateFacts are a node that a replica could be placed on.
 type CandidateFacts struct {
-	Node                     string
-	Entropy, Capacity, Usage float64 // E_n, C_n, U_n
-	Fits                     bool
-	Score, Rank              float64 // S, K
+	Node string
+	// Filtered says that the node cannot hold the replica: S and K were not
+	// computed.
+	Filtered                 bool
+	Entropy, Capacity, Usage float64   // E_n, C_n, U_n as the score took them
+	Score, Rank              float64   // S, K
+	Capacities               []float64 // resource by resource, as Demands
+	DominantShare            float64   // row 38 of Demands and Capacities
 }
 
 // QueueFacts are the placement queue's between two instants at which it was empty.
@@ -154,9 +156,9 @@ type QueueFacts struct {
 // SamplingFacts are those of decisions among a sample of the nodes.
 type SamplingFacts struct {
 	Quantile, Confidence float64
-	Size                 int
+	Size                 int // d
 	// Scanned decisions were repeated over all nodes; in Top of them the
-	// choice lay above the quantile.
+	// choice was among the best 5 %.
 	Scanned, Top uint64
 }
 
