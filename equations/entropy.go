@@ -115,9 +115,10 @@ const markovPath = 128
 // 0 and 1 at its start, then the shares of the transitions. counts are those of
 // 0 and of 1, transitions[a][b] how often b followed a.
 //
-// Six paths can be the most likely: constant ones, alternating ones, and those
-// of which the first bit alone differs. Of fewer than two bits nothing can be
-// said: 0.
+// The standard looks at six paths: the constant ones, the alternating ones, and
+// those of which the first bit alone differs. So does this, though a chain that
+// is far from stationary can have a path that is a few steps' worth more likely.
+// Of fewer than two bits nothing can be said: 0.
 func MarkovEntropy(counts [2]uint64, transitions [2][2]uint64) float64 {
 	n := sum(counts[:])
 	if n < 2 {

@@ -9,14 +9,14 @@ type Histogram [256]uint64
 
 const (
 	// Below so many bytes the tables' zeroing costs more than they gain.
-	histogramSmall = 2 << 10
+	histogramSmall = 1 << 10
 	// At most so many bytes are counted into the 32-bit tables at a time.
 	histogramSpan = 1 << 30
 )
 
 // Add counts the bytes of p. It allocates nothing.
 //
-// Eight tables take turns, so that a run of one byte value does not make each
+// Four tables take turns, so that a run of one byte value does not make each
 // increment wait for the store of the last.
 func (h *Histogram) Add(p []byte) {
 	if len(p) < histogramSmall {
@@ -33,7 +33,7 @@ func (h *Histogram) Add(p []byte) {
 }
 
 func (h *Histogram) add(p []byte) {
-	var t [8][256]uint32
+	var t [4][256]uint32
 	for len(p) >= 8 {
 		w := binary.LittleEndian.Uint64(p)
 		p = p[8:]
@@ -41,10 +41,10 @@ func (h *Histogram) add(p []byte) {
 		t[1][byte(w>>8)]++
 		t[2][byte(w>>16)]++
 		t[3][byte(w>>24)]++
-		t[4][byte(w>>32)]++
-		t[5][byte(w>>40)]++
-		t[6][byte(w>>48)]++
-		t[7][byte(w>>56)]++
+		t[0][byte(w>>32)]++
+		t[1][byte(w>>40)]++
+		t[2][byte(w>>48)]++
+		t[3][byte(w>>56)]++
 	}
 	for _, b := range p {
 		t[0][b]++
