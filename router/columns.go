@@ -1,0 +1,101 @@
+package router
+
+import (
+	"math"
+
+	"github.com/entroos/entroos/equations"
+)
+
+// columns are what a scan of all nodes reads, a slice for each quantity, so that
+// it reads nothing else. Index i is nodes[i].
+type columns struct {
+	// cpu and mem are the room that is open to any replica; cpu is -1 where the
+	// node is out of placement, or held for a due replica.
+	cpu, mem []int64
+	// entropy, capacity and usage are E_n, C_n and U_n. entropy is 1 where
+	// entropy is left out, 0 where the node is out of placement.
+	entropy, capacity, usage []float64
+	// base is the score (13) at E_c = 1. E_c is a factor of both S and S_max, so
+	// it falls out of K: the choice is made by base, and only admission and what
+	// is reported need the replica's own S.
+	base []float64
+}
+
+func (k *columns) resize(n int) {
+	if cap(k.cpu) < n {
+		n := n + n/4
+		k.cpu, k.mem = make([]int64, n), make([]int64, n)
+		k.entropy, k.capacity, k.usage = make([]float64, n), make([]float64, n), make([]float64, n)
+		k.base = make([]float64, n)
+	}
+	k.cpu, k.mem = k.cpu[:n], k.mem[:n]
+	k.entropy, k.capacity, k.usage = k.entropy[:n], k.capacity[:n], k.usage[:n]
+	k.base = k.base[:n]
+}
+
+// measure fills the columns anew, after nodes came, went or changed.
+func (c *Cluster) measure() {
+	c.largest, c.totalCPU, c.totalMem, c.anyHealth = c.config.Largest, 0, 0, false
+	for i, m := range c.nodes {
+		m.at = i
+		c.largest = max(c.largest, m.CPU)
+		c.totalCPU = saturatingAdd(c.totalCPU, m.CPU)
+		c.totalMem = saturatingAdd(c.totalMem, m.Memory)
+		c.anyHealth = c.anyHealth || m.healthy() && !m.Cordoned
+	}
+	c.columns.resize(len(c.nodes))
+	for _, m := range c.nodes {
+		if m.heldFor != nil && !c.couldHold(m, &m.heldFor.Replica) {
+			m.heldFor.hold, m.heldFor = nil, nil // another is found for it
+		}
+		c.refresh(m)
+	}
+}
+
+// entropy returns E_n as the score takes it: where no node is healthy it is
+// left out, so that workloads start.
+func (c *Cluster) entropy(m *member) float64 {
+	switch {
+	case m.Cordoned:
+		return 0
+	case !c.anyHealth:
+		return 1
+	case m.healthy():
+		return m.Entropy
+	}
+	return 0
+}
+
+// share returns millicores as a share of the largest node's.
+func (c *Cluster) share(cpu int64) float64 { return float64(cpu) / float64(c.largest) }
+
+// refresh brings a node's entries in the columns up to date.
+func (c *Cluster) refresh(m *member) {
+	k, i := &c.columns, m.at
+	k.entropy[i], k.capacity[i], k.usage[i] = c.entropy(m), c.share(m.CPU), c.share(m.cpu)
+	k.base[i] = c.score(i, 1)
+	k.cpu[i], k.mem[i] = m.CPU-m.cpu, m.Memory-m.mem
+	if k.entropy[i] == 0 || m.heldFor != nil {
+		k.cpu[i] = -1
+	}
+}
+
+// score returns S (equation 13) of a node for a replica of the entropy ec.
+func (c *Cluster) score(i int, ec float64) float64 {
+	k := &c.columns
+	return equations.RoutingScore(k.entropy[i], ec, k.capacity[i], k.usage[i], c.config.Target)
+}
+
+// rank returns K (equation 14) of a node, given the largest base among the
+// candidates.
+func (c *Cluster) rank(i int, largest float64) float64 {
+	k := &c.columns
+	return equations.PriorityBlend(k.base[i], largest, k.capacity[i], k.usage[i], c.config.Weight)
+}
+
+func saturatingAdd(a, b int64) int64 {
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
+}
