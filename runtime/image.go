@@ -8,6 +8,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	entroosv1 "github.com/entroos/entroos/api/entroos/v1"
+	"github.com/entroos/entroos/equations"
 	"github.com/entroos/entroos/runtime/oci"
 )
 
@@ -48,6 +49,13 @@ func (r *Runtime) Image(ref string) (*entroosv1.Image, error) {
 		return nil, err
 	}
 	return imageMessage(image), nil
+}
+
+// ImageHistogram is how often each byte value occurs in the uncompressed layers
+// of the image with that digest; nil when an earlier version imported it and did
+// not count them.
+func (r *Runtime) ImageHistogram(digest string) (*equations.Histogram, error) {
+	return r.images.Histogram(digest)
 }
 
 // RemoveImage takes the name off the image, or all its names when ref is a
@@ -91,6 +99,9 @@ func imageMessage(image oci.Image) *entroosv1.Image {
 	}
 	if !image.Created.IsZero() {
 		m.CreatedUnixNano = image.Created.UnixNano()
+	}
+	if image.Entropy.Known {
+		m.Entropy, m.EntropyBytes = &image.Entropy.Share, image.Entropy.Bytes
 	}
 	return m
 }

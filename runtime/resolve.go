@@ -60,7 +60,7 @@ func (r *Runtime) Resolve(spec *entroosv1.WorkloadSpec) (*Workload, error) {
 	}
 	w := &Workload{
 		Image: spec.Image, ReadOnly: spec.ReadOnly, Tty: spec.Tty, Stdin: spec.Stdin,
-		Hostname: spec.Hostname, StopTimeoutSeconds: spec.StopTimeoutSeconds,
+		Hostname: spec.Hostname, StopTimeoutSeconds: spec.StopTimeoutSeconds, ImageEntropy: image.Entropy,
 	}
 	digest, err := hex.DecodeString(strings.TrimPrefix(image.Digest, "sha256:"))
 	if err != nil || copy(w.ImageDigest[:], digest) != len(w.ImageDigest) {

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	"github.com/entroos/entroos/runtime/network"
+	"github.com/entroos/entroos/runtime/oci"
 )
 
 // Network modes.
@@ -20,6 +21,9 @@ const (
 type Workload struct {
 	Image       string   // reference, as the spec has it
 	ImageDigest [32]byte // SHA-256 of the image's manifest
+	// ImageEntropy is E_c, the entropy of the image's bytes. It is measured, and
+	// no part of the encoding.
+	ImageEntropy oci.Entropy
 
 	Args     []string
 	Env      []string // KEY=value

@@ -221,9 +221,10 @@ func TestText(t *testing.T) {
 		"services": "NAME     STATE    PID  UP         RESTARTS  MEMORY  LAST EXIT\n" +
 			"ledgerd  running  71   3 minutes  0         34MiB   -\n" +
 			"ntp      waiting  -    -          0         -       exit status 1\n",
-		"images": "IMAGE           DIGEST        SIZE   IMPORTED           CREATED\n" +
-			"busybox:latest  6105d6cc76af  2.1MB  about an hour ago  -\n" +
-			"box             6105d6cc76af  2.1MB  about an hour ago  -\n",
+		"images": "IMAGE           DIGEST        SIZE   ENTROPY  IMPORTED           CREATED\n" +
+			"busybox:latest  6105d6cc76af  2.1MB  0.713    about an hour ago  -\n" +
+			"box             6105d6cc76af  2.1MB  0.713    about an hour ago  -\n" +
+			"old:1           cdcdcdcdcdcd  1MB    unknown  about an hour ago  -\n",
 		"images prune -f": "Untagged: old:1\nDeleted: sha256:" + strings.Repeat("ab", 32) + "\nFreed: 12.3MB\n",
 		"logs -t web":     "1970-01-01T00:00:00.000000001Z one\n1970-01-01T00:00:00.000000001Z two\n",
 		"ledger ls": "SEQ  P             IMAGE           EXIT  OUTCOME   HEIGHT  FINISHED\n" +

@@ -124,6 +124,10 @@ func (b *fakeBox) ListImages(_ context.Context, r *connect.Request[entroosv1.Lis
 	return connect.NewResponse(&entroosv1.ListImagesResponse{Images: []*entroosv1.Image{{
 		Digest: fmt.Sprintf("sha256:%x", image), References: []string{"busybox:latest", "box"}, SizeBytes: 2_100_000,
 		ImportedUnixNano: time.Now().Add(-time.Hour).UnixNano(),
+		Entropy:          proto.Float64(0.7128), EntropyBytes: 4_300_000,
+	}, {
+		Digest: "sha256:" + strings.Repeat("cd", 32), References: []string{"old:1"}, SizeBytes: 1_000_000,
+		ImportedUnixNano: time.Now().Add(-time.Hour).UnixNano(),
 	}}}), nil
 }
 

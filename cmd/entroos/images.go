@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 
 	"connectrpc.com/connect"
 	"github.com/docker/go-units"
@@ -46,18 +47,26 @@ func (env *environment) printImages(images []*entroosv1.Image, quiet, noTrunc bo
 		}
 		return nil
 	}
-	t := newTable("IMAGE", "DIGEST", "SIZE", "IMPORTED", "CREATED")
+	t := newTable("IMAGE", "DIGEST", "SIZE", "ENTROPY", "IMPORTED", "CREATED")
 	for _, i := range images {
 		references := i.References
 		if len(references) == 0 {
 			references = []string{"<none>"}
 		}
 		for _, reference := range references {
-			t.row(reference, digest(i), units.HumanSizeWithPrecision(float64(i.SizeBytes), 3),
+			t.row(reference, digest(i), units.HumanSizeWithPrecision(float64(i.SizeBytes), 3), entropyText(i),
 				ago(i.ImportedUnixNano), ago(i.CreatedUnixNano))
 		}
 	}
 	return env.printTable(t)
+}
+
+// entropyText is E_c, or "unknown" for an image that was not measured.
+func entropyText(i *entroosv1.Image) string {
+	if i.Entropy == nil {
+		return "unknown"
+	}
+	return fmt.Sprintf("%.3f", i.GetEntropy())
 }
 
 func newRmiCommand(env *environment) *cobra.Command {

@@ -14,6 +14,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"go.etcd.io/bbolt"
 
+	"github.com/entroos/entroos/equations"
 	"github.com/entroos/entroos/runtime/record"
 	"github.com/entroos/entroos/runtime/space"
 	"github.com/entroos/entroos/runtime/tree"
@@ -74,7 +75,7 @@ func (s *Store) importArchive(ctx context.Context, r io.Reader, fallback string,
 	}
 	in := &importing{
 		store: s, archive: a, left: left, staged: make(map[string]stagedLayer), layers: make(map[string]layerRecord),
-		checked: make(map[layerSource]bool), keepNames: keepNames,
+		counted: make(map[string]bool), checked: make(map[layerSource]bool), keepNames: keepNames,
 	}
 	return in.run(ctx, images)
 }
@@ -108,6 +109,7 @@ type importing struct {
 	left    *space.Room
 	staged  map[string]stagedLayer // by key, those that are new
 	layers  map[string]layerRecord // by key, those that were there
+	counted map[string]bool        // those of layers whose bytes were not counted before
 	checked map[layerSource]bool   // those whose digests were verified
 
 	keepNames bool // names that are taken stay where they are
@@ -219,11 +221,7 @@ func (in *importing) layer(ctx context.Context, l layerSource, chain string, low
 		return "", err
 	}
 	if ok {
-		if !in.checked[l] {
-			err = in.archive.check(ctx, l, in.record(key).Plain)
-			in.checked[l] = err == nil
-		}
-		return key, err
+		return key, in.check(ctx, l, key)
 	}
 	dir, err := os.MkdirTemp(in.store.staging(), "layer-")
 	if err != nil {
@@ -234,9 +232,11 @@ func (in *importing) layer(ctx context.Context, l layerSource, chain string, low
 		return "", err
 	}
 	staged := stagedLayer{dir: dir}
-	if staged.Plain, staged.Implied, err = in.archive.unpack(ctx, l, dir, lowers, in.left); err != nil {
+	counts, implied, err := in.archive.unpack(ctx, l, dir, lowers, in.left)
+	if err != nil {
 		return "", err
 	}
+	staged.Plain, staged.Implied, staged.Histogram = int64(counts.Total()), implied, newHistogramRecord(counts)
 	if staged.Size, staged.OnDisk, err = folderSize(dir); err != nil {
 		return "", err
 	}
@@ -247,6 +247,28 @@ func (in *importing) layer(ctx context.Context, l layerSource, chain string, low
 	in.staged[key] = staged
 	in.checked[l] = true
 	return key, nil
+}
+
+// check verifies a layer of the archive that was there before, once, and counts
+// its bytes if an earlier version has not.
+func (in *importing) check(ctx context.Context, l layerSource, key string) error {
+	r := in.record(key)
+	var counts *equations.Histogram
+	if len(r.Histogram) == 0 {
+		counts = new(equations.Histogram)
+	}
+	if in.checked[l] && counts == nil {
+		return nil
+	}
+	if err := in.archive.check(ctx, l, r.Plain, counts); err != nil {
+		return err
+	}
+	in.checked[l] = true
+	if counts != nil {
+		r.Histogram = newHistogramRecord(counts)
+		in.layers[key], in.counted[key] = r, true
+	}
+	return nil
 }
 
 // find looks for a layer: for one that was unpacked above the same layers, or
@@ -279,6 +301,11 @@ func (in *importing) commit(images []found, records []imageRecord) ([]Image, err
 		committed = committed[:0]
 		for id, l := range in.staged {
 			if err := layerBucket.Put(tx, id, l.layerRecord); err != nil {
+				return err
+			}
+		}
+		for id := range in.counted {
+			if err := layerBucket.Put(tx, id, in.layers[id]); err != nil {
 				return err
 			}
 		}

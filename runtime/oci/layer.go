@@ -13,6 +13,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/entroos/entroos/equations"
 	"github.com/entroos/entroos/runtime/space"
 )
 
@@ -34,83 +35,85 @@ const maxOverhead = 1 << 30
 const maxTrailing = 16 << 20
 
 // unpack unpacks the layer to the empty directory dir, and verifies digest and
-// diff id. It gives the size of the layer's tar. When it fails, what dir holds
+// diff id. It counts the bytes of the layer's tar. When it fails, what dir holds
 // is worthless.
-func (a *imageArchive) unpack(ctx context.Context, l layerSource, dir string, lowers []string, left *space.Room) (size int64, implied bool, err error) {
+func (a *imageArchive) unpack(ctx context.Context, l layerSource, dir string, lowers []string, left *space.Room) (counts *equations.Histogram, implied bool, err error) {
 	limit := &limitedReader{left: maxOverhead, what: "it has more headers or padding than any layer"}
-	size, err = a.readLayer(ctx, l, limit, func(plain io.Reader) error {
+	counts = new(equations.Histogram)
+	err = a.readLayer(ctx, l, limit, counts, func(plain io.Reader) error {
 		allow := func(size int64) { limit.left += size }
 		implied, err = unpack(ctx, plain, allow, dir, lowers, left)
 		limit.left = min(limit.left, maxTrailing)
 		return err
 	})
-	return size, implied, err
+	return counts, implied, err
 }
 
-// check verifies a layer whose tar is known to have so many bytes.
-func (a *imageArchive) check(ctx context.Context, l layerSource, size int64) error {
+// check verifies a layer whose tar is known to have so many bytes, and counts
+// them when counts is not nil.
+func (a *imageArchive) check(ctx context.Context, l layerSource, size int64, counts *equations.Histogram) error {
 	limit := &limitedReader{left: size, what: "it has more bytes than the layer with its diff id"}
-	_, err := a.readLayer(ctx, l, limit, func(io.Reader) error { return nil })
-	return err
+	return a.readLayer(ctx, l, limit, counts, func(io.Reader) error { return nil })
 }
 
 // readLayer gives the layer without its compression to use, within the limit,
-// reads what use leaves, and verifies digest and diff id. It returns the plain
-// size.
-func (a *imageArchive) readLayer(ctx context.Context, l layerSource, limit *limitedReader, use func(io.Reader) error) (int64, error) {
-	size, err := a.readLayerUnnamed(ctx, l, limit, use)
-	if err != nil {
-		return 0, fmt.Errorf("layer %s: %w", l.diffID, err)
+// reads what use leaves, and verifies digest and diff id. On the way it counts
+// the plain bytes when counts is not nil.
+func (a *imageArchive) readLayer(ctx context.Context, l layerSource, limit *limitedReader, counts *equations.Histogram, use func(io.Reader) error) error {
+	if err := a.readLayerUnnamed(ctx, l, limit, counts, use); err != nil {
+		return fmt.Errorf("layer %s: %w", l.diffID, err)
 	}
-	return size, nil
+	return nil
 }
 
-func (a *imageArchive) readLayerUnnamed(ctx context.Context, l layerSource, limit *limitedReader, use func(io.Reader) error) (int64, error) {
+func (a *imageArchive) readLayerUnnamed(ctx context.Context, l layerSource, limit *limitedReader, counts *equations.Histogram, use func(io.Reader) error) error {
 	section, err := a.open(l.entry)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	verifyBlob := l.digest.Hex != ""
 	if verifyBlob && section.Size() != l.size {
-		return 0, fmt.Errorf("%w: %d bytes, where the manifest says %d", ErrMalformed, section.Size(), l.size)
+		return fmt.Errorf("%w: %d bytes, where the manifest says %d", ErrMalformed, section.Size(), l.size)
 	}
 	packed := newDigester(readerContext{ctx, section})
-	size, err := readPlain(packed, l, limit, use)
+	err = readPlain(packed, l, limit, counts, use)
 	if verifyBlob && ctx.Err() == nil {
 		// That the blob is another one says more than what came of that.
 		if _, err := io.Copy(io.Discard, packed); err != nil {
-			return 0, err
+			return err
 		}
 		if got := packed.sum(); got != l.digest.Hex {
-			return 0, fmt.Errorf("%w: the blob's is sha256:%s, not %s", ErrDigest, got, l.digest)
+			return fmt.Errorf("%w: the blob's is sha256:%s, not %s", ErrDigest, got, l.digest)
 		}
 	}
-	return size, err
+	return err
 }
 
-// readPlain gives what packed holds to use, and verifies its diff id.
-func readPlain(packed io.Reader, l layerSource, limit *limitedReader, use func(io.Reader) error) (int64, error) {
+// readPlain gives what packed holds to use, counts it when counts is not nil,
+// and verifies its diff id.
+func readPlain(packed io.Reader, l layerSource, limit *limitedReader, counts *equations.Histogram, use func(io.Reader) error) error {
 	stream, found, closeStream, err := decompress(packed)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer closeStream()
 	if l.compression != anyCompression && found != l.compression {
-		return 0, fmt.Errorf("%w: it is %s, where the manifest says %s", ErrMalformed, found, l.compression)
+		return fmt.Errorf("%w: it is %s, where the manifest says %s", ErrMalformed, found, l.compression)
 	}
 	limit.r = stream
 	plain := newDigester(limit)
+	plain.counts = counts
 	if err := use(plain); err != nil {
-		return 0, err
+		return err
 	}
 	// What follows the tar's end belongs to the digest as well.
 	if _, err := io.Copy(io.Discard, plain); err != nil {
-		return 0, malformed(err)
+		return malformed(err)
 	}
 	if got := plain.sum(); got != l.diffID.Hex {
-		return 0, fmt.Errorf("%w: the content's is sha256:%s", ErrDigest, got)
+		return fmt.Errorf("%w: the content's is sha256:%s", ErrDigest, got)
 	}
-	return plain.n, nil
+	return nil
 }
 
 // malformed makes an error of reading an archive ErrMalformed, unless it is
@@ -130,11 +133,12 @@ func malformed(err error) error {
 	return fmt.Errorf("%w: %w", ErrMalformed, err)
 }
 
-// digester hashes what is read through it.
+// digester hashes what is read through it, and counts its bytes when counts is
+// not nil.
 type digester struct {
-	r io.Reader
-	h hash.Hash
-	n int64
+	r      io.Reader
+	h      hash.Hash
+	counts *equations.Histogram
 }
 
 func newDigester(r io.Reader) *digester { return &digester{r: r, h: sha256.New()} }
@@ -142,7 +146,9 @@ func newDigester(r io.Reader) *digester { return &digester{r: r, h: sha256.New()
 func (d *digester) Read(p []byte) (int, error) {
 	n, err := d.r.Read(p)
 	d.h.Write(p[:n])
-	d.n += int64(n)
+	if d.counts != nil {
+		d.counts.Add(p[:n])
+	}
 	return n, err
 }
 

@@ -61,6 +61,8 @@ type layerRecord struct {
 	// Implied says that directories have their owners and modes from the layers
 	// below, so that it is another one above others.
 	Implied bool `json:",omitempty"`
+	// Histogram of the tar's bytes; earlier versions did not count them.
+	Histogram histogramRecord `json:",omitempty"`
 }
 
 // Image is an image in the store.
@@ -73,6 +75,7 @@ type Image struct {
 	Imported     time.Time
 	Architecture string
 	OS           string
+	Entropy      Entropy
 	layers       []string
 }
 
@@ -280,6 +283,9 @@ func getImage(tx *bbolt.Tx, digest string) (Image, error) {
 	image := Image{
 		Digest: digest, ConfigDigest: r.ConfigDigest, Size: r.Size, Created: r.Created, Imported: r.Imported,
 		Architecture: r.Architecture, OS: r.OS, layers: r.Layers,
+	}
+	if image.Entropy, err = imageEntropy(tx, r.Layers); err != nil {
+		return Image{}, err
 	}
 	err = referenceBucket.Each(tx, func(name, d string) error {
 		if d == digest {

@@ -848,8 +848,14 @@ type Image struct {
 	ImportedUnixNano int64    `protobuf:"varint,6,opt,name=imported_unix_nano,json=importedUnixNano,proto3" json:"imported_unix_nano,omitempty"`
 	Architecture     string   `protobuf:"bytes,7,opt,name=architecture,proto3" json:"architecture,omitempty"`
 	Os               string   `protobuf:"bytes,8,opt,name=os,proto3" json:"os,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// Entropy is E_c, the normalised Shannon entropy of the bytes of the
+	// uncompressed layers, in [0, 1]; absent when an earlier version imported the
+	// image and did not measure it.
+	Entropy *float64 `protobuf:"fixed64,9,opt,name=entropy,proto3,oneof" json:"entropy,omitempty"`
+	// EntropyBytes is how many bytes those are.
+	EntropyBytes  uint64 `protobuf:"varint,10,opt,name=entropy_bytes,json=entropyBytes,proto3" json:"entropy_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Image) Reset() {
@@ -938,6 +944,20 @@ func (x *Image) GetOs() string {
 	return ""
 }
 
+func (x *Image) GetEntropy() float64 {
+	if x != nil && x.Entropy != nil {
+		return *x.Entropy
+	}
+	return 0
+}
+
+func (x *Image) GetEntropyBytes() uint64 {
+	if x != nil {
+		return x.EntropyBytes
+	}
+	return 0
+}
+
 var File_entroos_v1_workload_proto protoreflect.FileDescriptor
 
 const file_entroos_v1_workload_proto_rawDesc = "" +
@@ -1020,7 +1040,7 @@ const file_entroos_v1_workload_proto_rawDesc = "" +
 	"\x03pid\x18\x0e \x01(\rR\x03pid\x12)\n" +
 	"\x10receipt_sequence\x18\x0f \x01(\x04R\x0freceiptSequence\x12#\n" +
 	"\rqueued_reason\x18\x10 \x01(\tR\fqueuedReason\x12(\n" +
-	"\x10queued_unix_nano\x18\x11 \x01(\x03R\x0equeuedUnixNano\"\x91\x02\n" +
+	"\x10queued_unix_nano\x18\x11 \x01(\x03R\x0equeuedUnixNano\"\xe1\x02\n" +
 	"\x05Image\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\tR\x06digest\x12\x1e\n" +
 	"\n" +
@@ -1032,7 +1052,12 @@ const file_entroos_v1_workload_proto_rawDesc = "" +
 	"\x11created_unix_nano\x18\x05 \x01(\x03R\x0fcreatedUnixNano\x12,\n" +
 	"\x12imported_unix_nano\x18\x06 \x01(\x03R\x10importedUnixNano\x12\"\n" +
 	"\farchitecture\x18\a \x01(\tR\farchitecture\x12\x0e\n" +
-	"\x02os\x18\b \x01(\tR\x02os*\xc3\x01\n" +
+	"\x02os\x18\b \x01(\tR\x02os\x12\x1d\n" +
+	"\aentropy\x18\t \x01(\x01H\x00R\aentropy\x88\x01\x01\x12#\n" +
+	"\rentropy_bytes\x18\n" +
+	" \x01(\x04R\fentropyBytesB\n" +
+	"\n" +
+	"\b_entropy*\xc3\x01\n" +
 	"\x0eContainerState\x12\x1f\n" +
 	"\x1bCONTAINER_STATE_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17CONTAINER_STATE_CREATED\x10\x01\x12\x1b\n" +
@@ -1086,6 +1111,7 @@ func file_entroos_v1_workload_proto_init() {
 	if File_entroos_v1_workload_proto != nil {
 		return
 	}
+	file_entroos_v1_workload_proto_msgTypes[6].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
