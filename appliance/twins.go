@@ -16,7 +16,7 @@ import (
 )
 
 // twinInterval is the time between two looks for twins.
-const twinInterval = 5 * time.Second
+const twinInterval = 15 * time.Second
 
 // twinWatch looks for disks that claim to be the box's own and came after it was
 // mounted.

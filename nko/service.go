@@ -52,6 +52,7 @@ const (
 	probeUnhealthy  = 500 * time.Millisecond // between later ones, until healthy
 	probeWaiting    = 3 * time.Second        // while waiting
 	probeHealthy    = 15 * time.Second       // after
+	probeSettled    = time.Hour              // where there is nothing more to ask
 	probeMisses     = 6                      // in a row until "failing"
 	expectedRespawn = 500 * time.Millisecond // back after an expected end
 )
@@ -342,16 +343,20 @@ func (s *Service) look(ctx context.Context) time.Duration {
 	}
 	silent := s.state == StateRunning && s.misses >= probeMisses // a busy box is slow to answer
 	failing := s.failures >= failingAfter
-	if time.Since(s.started) >= stableAfter {
+	stable := time.Since(s.started) >= stableAfter
+	if stable {
 		s.failures = 0
 	}
 	s.mu.Unlock()
 	switch {
-	case err == nil && failing && s.spec.Probe == nil && time.Since(s.Status().Started) < stableAfter:
+	case err == nil && failing && s.spec.Probe == nil && !stable:
 		// Running is all we know of it, and it has just been failing.
 		return probeHealthy
 	case err == nil:
 		s.set(StateRunning)
+		if s.spec.Probe == nil && stable {
+			return probeSettled // its end is seen, and says all
+		}
 		return probeHealthy
 	case errors.Is(err, ErrWaiting):
 		s.set(StateWaiting)
@@ -363,7 +368,7 @@ func (s *Service) look(ctx context.Context) time.Duration {
 		s.mu.Unlock()
 		s.set(StateFailing)
 	}
-	if time.Since(s.Status().Started) < stableAfter {
+	if !stable {
 		return probeStarting
 	}
 	return probeUnhealthy
