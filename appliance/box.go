@@ -16,6 +16,7 @@ import (
 
 	"github.com/entroos/entroos/ledger"
 	"github.com/entroos/entroos/nko"
+	"github.com/entroos/entroos/nko/noise"
 	"github.com/entroos/entroos/runtime"
 )
 
@@ -43,6 +44,7 @@ type Box struct {
 	Workloads  *nko.Workloads
 	Outbox     *nko.Outbox
 	Ledger     *ledger.Client
+	Noise      *noise.Monitor
 	Boots      *BootLog
 
 	mu       sync.Mutex

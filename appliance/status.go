@@ -118,6 +118,7 @@ func (b *Box) Status(ctx context.Context) (*entroosv1.GetStatusResponse, error) 
 	if b.Workloads != nil {
 		st.ContainersRunning = uint32(len(b.Workloads.List(false)))
 	}
+	b.noiseStatus(st)
 	b.ledgerStatus(ctx, st)
 	return st, nil
 }

@@ -98,7 +98,7 @@ func (s *Store) init() error {
 				return err
 			}
 		}
-		if err := bucketStarts.Create(tx); err != nil {
+		if err := errors.Join(bucketStarts.Create(tx), bucketNoise.Create(tx)); err != nil {
 			return err
 		}
 		identity := tx.Bucket(bucketIdentity)

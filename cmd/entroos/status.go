@@ -51,6 +51,7 @@ func (env *environment) printStatus(s *entroosv1.GetStatusResponse) error {
 	t.row("Data:", data)
 	t.row("Boot disk:", dash(s.BootDisk))
 	t.row("Boot entry:", bootEntryText(s))
+	t.row("Node entropy:", nodeEntropyText(s))
 	t.row("Containers:", fmt.Sprintf("%d running", s.ContainersRunning))
 	t.row("Receipts:", fmt.Sprintf("%d in the ledger, %d waiting", s.ReceiptsCommitted, s.ReceiptsWaiting))
 	t.row("Chain:", dash(s.ChainId))
@@ -75,6 +76,17 @@ func bootEntryText(s *entroosv1.GetStatusResponse) string {
 		return s.BootEntry + ", blessed"
 	}
 	return s.BootEntry + ", on trial"
+}
+
+// nodeEntropyText is "0.83 bits a bit".
+func nodeEntropyText(s *entroosv1.GetStatusResponse) string {
+	switch {
+	case s.NodeEntropyHealthy:
+		return fmt.Sprintf("%.2f bits a bit", s.NodeEntropy)
+	case s.NodeEntropyAssessed:
+		return "0, its noise has failed a health test (more: services logs init)"
+	}
+	return "not assessed yet"
 }
 
 // lastBootText says how the boot before this one ended.

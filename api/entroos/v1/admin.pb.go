@@ -254,8 +254,14 @@ type GetStatusResponse struct {
 	// routerd does not answer.
 	PlacementNote    string `protobuf:"bytes,27,opt,name=placement_note,json=placementNote,proto3" json:"placement_note,omitempty"`
 	ContainersQueued uint32 `protobuf:"varint,28,opt,name=containers_queued,json=containersQueued,proto3" json:"containers_queued,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// NodeEntropy is E_n, from 0 to 1: how unpredictable the box's timing noise
+	// is, in bits a bit. It is 0 until NodeEntropyAssessed, about a minute after
+	// the start, and while a health test of the noise has failed.
+	NodeEntropy         float64 `protobuf:"fixed64,29,opt,name=node_entropy,json=nodeEntropy,proto3" json:"node_entropy,omitempty"`
+	NodeEntropyHealthy  bool    `protobuf:"varint,30,opt,name=node_entropy_healthy,json=nodeEntropyHealthy,proto3" json:"node_entropy_healthy,omitempty"`
+	NodeEntropyAssessed bool    `protobuf:"varint,31,opt,name=node_entropy_assessed,json=nodeEntropyAssessed,proto3" json:"node_entropy_assessed,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *GetStatusResponse) Reset() {
@@ -482,6 +488,27 @@ func (x *GetStatusResponse) GetContainersQueued() uint32 {
 		return x.ContainersQueued
 	}
 	return 0
+}
+
+func (x *GetStatusResponse) GetNodeEntropy() float64 {
+	if x != nil {
+		return x.NodeEntropy
+	}
+	return 0
+}
+
+func (x *GetStatusResponse) GetNodeEntropyHealthy() bool {
+	if x != nil {
+		return x.NodeEntropyHealthy
+	}
+	return false
+}
+
+func (x *GetStatusResponse) GetNodeEntropyAssessed() bool {
+	if x != nil {
+		return x.NodeEntropyAssessed
+	}
+	return false
 }
 
 // PreviousBoot is how the boot before this one ended.
@@ -3883,7 +3910,7 @@ const file_entroos_v1_admin_proto_rawDesc = "" +
 	"\x06kernel\x18\x02 \x01(\tR\x06kernel\x12\x12\n" +
 	"\x04runc\x18\x03 \x01(\tR\x04runc\x12\x0e\n" +
 	"\x02go\x18\x04 \x01(\tR\x02go\"\x12\n" +
-	"\x10GetStatusRequest\"\x84\b\n" +
+	"\x10GetStatusRequest\"\x8d\t\n" +
 	"\x11GetStatusResponse\x12\x1a\n" +
 	"\bhostname\x18\x01 \x01(\tR\bhostname\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x14\n" +
@@ -3915,7 +3942,10 @@ const file_entroos_v1_admin_proto_rawDesc = "" +
 	"\ablessed\x18\x19 \x01(\bR\ablessed\x12\x1c\n" +
 	"\tplacement\x18\x1a \x01(\tR\tplacement\x12%\n" +
 	"\x0eplacement_note\x18\x1b \x01(\tR\rplacementNote\x12+\n" +
-	"\x11containers_queued\x18\x1c \x01(\rR\x10containersQueued\"4\n" +
+	"\x11containers_queued\x18\x1c \x01(\rR\x10containersQueued\x12!\n" +
+	"\fnode_entropy\x18\x1d \x01(\x01R\vnodeEntropy\x120\n" +
+	"\x14node_entropy_healthy\x18\x1e \x01(\bR\x12nodeEntropyHealthy\x122\n" +
+	"\x15node_entropy_assessed\x18\x1f \x01(\bR\x13nodeEntropyAssessed\"4\n" +
 	"\fPreviousBoot\x12\x10\n" +
 	"\x03end\x18\x01 \x01(\tR\x03end\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\"\xcd\x01\n" +
