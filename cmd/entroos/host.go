@@ -10,5 +10,5 @@ func hostCommands(env *environment) []*cobra.Command {
 	if env.console {
 		return nil
 	}
-	return []*cobra.Command{newVMCommand(env), newFlashCommand(env), newImageCommand(), newKernelCommand()}
+	return []*cobra.Command{newVMCommand(env), newFlashCommand(env), newImageCommand(), newKernelCommand(), newSimulateCommand(env)}
 }

@@ -1,0 +1,92 @@
+package plots
+
+import (
+	"fmt"
+	"math"
+
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+
+	"github.com/entroos/entroos/equations"
+	"github.com/entroos/entroos/router/simulation"
+)
+
+// shownPoints is how many nodes are drawn one by one at most: more could not be
+// told apart. All nodes count in the means, the line and r.
+const shownPoints = 500
+
+// entropy draws how many containers each node got against its entropy.
+func entropy(r *simulation.Result) (*figure, error) {
+	f := newFigure("Containers per node against the node's entropy", "node entropy E_n (normalised, 0 to 1)", "containers on the node", r)
+	var x, y []float64
+	for _, run := range r.Runs {
+		for _, n := range run.Nodes {
+			x, y = append(x, n.Entropy), append(y, float64(n.Containers))
+		}
+	}
+	points, err := plotter.NewScatter(pairs(x, y, shownPoints))
+	if err != nil {
+		return nil, err
+	}
+	points.GlyphStyle = draw.GlyphStyle{Color: sky, Radius: 1.8, Shape: draw.RingGlyph{}}
+	f.Add(points)
+	shown := "a node"
+	if len(x) > shownPoints {
+		shown = fmt.Sprintf("a node (the first %d of %d)", shownPoints, len(x))
+	}
+	f.explain(shown, points)
+	top := 0.0
+	for _, v := range y {
+		top = max(top, v)
+	}
+	if bins := meansByEntropy(x, y); len(bins.at) > 1 && len(x) >= 20*len(bins.at) {
+		f.Add(bins)
+		f.explain("mean of all nodes by E_n; whisker: 5 % to 95 % of them", bins)
+	}
+	if slope, intercept, ok := leastSquares(x, y); ok {
+		low, high := simulation.NodeEntropy.Low, simulation.NodeEntropy.High
+		line, err := plotter.NewLine(plotter.XYs{{X: low, Y: intercept + slope*low}, {X: high, Y: intercept + slope*high}})
+		if err != nil {
+			return nil, err
+		}
+		line.LineStyle = draw.LineStyle{Color: vermilion, Width: 1.8, Dashes: []vg.Length{8, 3}}
+		f.Add(line)
+		f.explain(fmt.Sprintf("least squares over all nodes, r = %.3f", equations.PearsonCorrelation(x, y)), line)
+	}
+	if c := r.Total.Correlation; c.Mean.Defined() && r.Parameters.Runs > 1 {
+		f.explain(fmt.Sprintf("r within a run, mean of %d: %.3f", c.Defined, float64(c.Mean)))
+	}
+	f.X.Min, f.X.Max = simulation.NodeEntropy.Low-0.02, simulation.NodeEntropy.High+0.02
+	f.X.Tick.Marker = constantTicks(ticks(simulation.NodeEntropy.Low, simulation.NodeEntropy.High, 0.1), "%.1f")
+	f.Y.Min = 0
+	f.Y.Max = math.Max(1, top*1.04)
+	return f, nil
+}
+
+// pairs are the first points, the most of them being n.
+func pairs(x, y []float64, n int) plotter.XYs {
+	p := make(plotter.XYs, min(n, len(x)))
+	for i := range p {
+		p[i].X, p[i].Y = x[i], y[i]
+	}
+	return p
+}
+
+// leastSquares fits y = intercept + slope·x, if x varies.
+func leastSquares(x, y []float64) (slope, intercept float64, ok bool) {
+	var mx, my, xx, xy float64
+	for i := range x {
+		mx += x[i] / float64(len(x))
+		my += y[i] / float64(len(x))
+	}
+	for i := range x {
+		xx += (x[i] - mx) * (x[i] - mx)
+		xy += (x[i] - mx) * (y[i] - my)
+	}
+	if !(xx > 0) {
+		return 0, 0, false
+	}
+	slope = xy / xx
+	return slope, my - slope*mx, true
+}
