@@ -16,6 +16,7 @@ const ledgerService = "ledgerd"
 
 // StartLedger starts ledgerd, and the outbox that feeds it.
 func (b *Box) StartLedger() error {
+	answers := false // at the last look
 	_, err := b.Supervisor.Add(nko.ServiceSpec{
 		Name: ledgerService,
 		Process: &nko.ProcessSpec{
@@ -33,6 +34,10 @@ func (b *Box) StartLedger() error {
 			if err == nil && st.GetChainId() != b.Store.ChainID {
 				return fmt.Errorf("the ledger is that of chain %s, the box's is %s", st.GetChainId(), b.Store.ChainID)
 			}
+			if err == nil && !answers {
+				b.Outbox.Retry()
+			}
+			answers = err == nil
 			return err
 		},
 	})

@@ -13,16 +13,9 @@ import (
 	"github.com/entroos/entroos/ledger"
 )
 
-const (
-	// outboxWindow is how many receipts are offered to the ledger at a time:
-	// they share blocks.
-	outboxWindow = 256
-	// submitTimeout is how long one offer may wait for its block.
-	submitTimeout = 15 * time.Second
-)
-
-// submitBackoff spaces the offers of a receipt that the ledger did not commit.
-var submitBackoff = Backoff{Initial: 100 * time.Millisecond, Max: 10 * time.Second, Jitter: 0.2}
+// outboxWindow is how many receipts are offered to the ledger at a time: they
+// share blocks.
+const outboxWindow = 256
 
 // Ledger is where receipts go; *ledger.Client is one.
 type Ledger interface {
@@ -30,15 +23,16 @@ type Ledger interface {
 }
 
 // Outbox offers the store's waiting receipts to the ledger, in order of their
-// numbers, until it has committed them. Only a commit takes a receipt out: not
-// an answer that it is pending, and not a refusal.
+// numbers, until it has committed them: what was not committed within the
+// retransmission timeout (equation 68) is offered again. Only a commit takes a
+// receipt out: not an answer that it is pending, and not a refusal.
 type Outbox struct {
 	store  *Store
 	ledger Ledger
 	logger *slog.Logger
 	wake   chan struct{}
-
-	backoff Backoff // between the offers of one receipt
+	retry  chan struct{}
+	timer  retransmission
 
 	mu      sync.Mutex
 	refused string // why the ledger refuses the first waiting receipt, or ""
@@ -46,7 +40,10 @@ type Outbox struct {
 
 // NewOutbox makes an Outbox; receipts leave it while Serve runs.
 func NewOutbox(store *Store, l Ledger, logger *slog.Logger) *Outbox {
-	return &Outbox{store: store, ledger: l, logger: logger, wake: make(chan struct{}, 1), backoff: submitBackoff}
+	return &Outbox{
+		store: store, ledger: l, logger: logger, timer: newRetransmission(),
+		wake: make(chan struct{}, 1), retry: make(chan struct{}, 1),
+	}
 }
 
 // Wake says that the store holds a new receipt.
@@ -54,6 +51,14 @@ func (o *Outbox) Wake() {
 	select {
 	case o.wake <- struct{}{}:
 	default: // a look is due already
+	}
+}
+
+// Retry says that the ledger has come back: what waits is offered at once.
+func (o *Outbox) Retry() {
+	select {
+	case o.retry <- struct{}{}:
+	default: // it will be
 	}
 }
 
@@ -69,7 +74,8 @@ func (o *Outbox) Problem() string {
 type offer struct {
 	Waiting
 	underWay bool
-	attempts int       // without a commit
+	attempts int       // that have ended without a commit
+	sent     time.Time // when it was offered last
 	next     time.Time // not offered before
 }
 
@@ -77,6 +83,7 @@ type answer struct {
 	sequence uint64
 	ledger.Submission
 	err error
+	at  time.Time
 }
 
 // Serve offers receipts until ctx ends, or the store fails.
@@ -101,7 +108,7 @@ func (o *Outbox) Serve(ctx context.Context) error {
 			case w.next.After(now):
 				wait = min(wait, w.next.Sub(now))
 			default:
-				w.underWay = true
+				w.underWay, w.sent = true, now
 				running.Add(1)
 				o.submit(ctx, w.Waiting, answers, running.Done)
 			}
@@ -112,6 +119,10 @@ func (o *Outbox) Serve(ctx context.Context) error {
 			timer.Stop()
 			return ctx.Err()
 		case <-o.wake:
+		case <-o.retry:
+			for _, w := range window {
+				w.next = time.Time{}
+			}
 		case <-timer.C:
 		case a := <-answers:
 			if err := o.take(&window, a, answers); err != nil {
@@ -153,9 +164,10 @@ func (o *Outbox) submit(ctx context.Context, w Waiting, answers chan<- answer, d
 			case <-ctx.Done():
 			}
 		}()
-		ctx, cancel := context.WithTimeout(ctx, submitTimeout)
+		ctx, cancel := context.WithTimeout(ctx, o.timer.timeout())
 		defer cancel()
 		a.Submission, a.err = o.ledger.Submit(ctx, w.Receipt)
+		a.at = time.Now()
 	})
 }
 
@@ -173,8 +185,12 @@ func (o *Outbox) take(window *[]*offer, a answer, answers <-chan answer) error {
 	}
 	var committed []uint64
 	for _, a := range batch {
-		if a.err == nil && a.Outcome == ledger.Committed {
-			committed = append(committed, a.sequence)
+		if a.err != nil || a.Outcome != ledger.Committed {
+			continue
+		}
+		committed = append(committed, a.sequence)
+		if i := slices.IndexFunc(*window, func(w *offer) bool { return w.Sequence == a.sequence }); i >= 0 && (*window)[i].attempts == 0 {
+			o.timer.measure(a.at.Sub((*window)[i].sent))
 		}
 	}
 	if len(committed) > 0 {
@@ -186,7 +202,7 @@ func (o *Outbox) take(window *[]*offer, a answer, answers <-chan answer) error {
 		// Those that came before their turn may have it now; more of them the
 		// more were committed.
 		for _, w := range (*window)[:min(len(*window), 2*len(committed))] {
-			w.attempts, w.next = 0, time.Time{}
+			w.next = time.Time{}
 		}
 	}
 	for _, a := range batch {
@@ -202,8 +218,11 @@ func (o *Outbox) take(window *[]*offer, a answer, answers <-chan answer) error {
 // postpone has a receipt wait for its next offer.
 func (o *Outbox) postpone(w *offer, a answer, first bool) {
 	w.underWay = false
-	w.next = time.Now().Add(o.backoff.Delay(w.attempts))
 	w.attempts++
+	w.next = w.sent.Add(o.timer.timeout())
+	if first {
+		o.timer.expired(w.sent)
+	}
 	switch {
 	case a.err != nil && first && w.attempts&(w.attempts-1) == 0:
 		// ledgerd is away, or busy; it may be starting. Said ever more rarely.

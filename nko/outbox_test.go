@@ -140,7 +140,7 @@ func drainOutbox(t testing.TB, s *Store, socket string) *Outbox {
 	client := ledger.Dial(socket)
 	defer client.Close()
 	o := NewOutbox(s, client, slog.New(slog.DiscardHandler))
-	o.backoff.Initial = 2 * time.Millisecond
+	impatient(o)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	Go("outbox", func() { done <- o.Serve(ctx) })
@@ -154,6 +154,12 @@ func drainOutbox(t testing.TB, s *Store, socket string) *Outbox {
 		t.Error(err)
 	}
 	return o
+}
+
+// impatient has an outbox ask again soon.
+func impatient(o *Outbox) {
+	const soon = 2 * time.Millisecond
+	o.timer.granularity, o.timer.initial, o.timer.least, o.timer.most = soon, soon, soon, 50*soon
 }
 
 // inOrder checks that the ledger has n receipts, one chain.
@@ -263,7 +269,7 @@ func TestOutboxKeepsRefusedReceipts(t *testing.T) {
 	client := ledger.Dial(socket)
 	defer client.Close()
 	o := NewOutbox(s, client, slog.New(slog.DiscardHandler))
-	o.backoff.Initial = 2 * time.Millisecond
+	impatient(o)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	Go("outbox", func() { done <- o.Serve(ctx) })
@@ -296,7 +302,7 @@ func TestOutboxTakesNewReceiptsAtOnce(t *testing.T) {
 	client := ledger.Dial(socket)
 	defer client.Close()
 	o := NewOutbox(s, client, slog.New(slog.DiscardHandler))
-	o.backoff.Initial = 2 * time.Millisecond
+	impatient(o)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	Go("outbox", func() { done <- o.Serve(ctx) })
