@@ -20,7 +20,8 @@ if [ ! -f "$disk" ]; then
 	mkdir "$work/files"
 	cat >"$work/files/measure" <<-'MEASURE'
 		#!/bin/bash
-		# Prints "bench NAME VALUE" lines, the last one "bench end 0".
+		# Prints "bench NAME VALUE" lines, the last one "bench end 0". No getty may
+		# run on the console: its start hangs up whoever else writes there.
 		exec >/dev/ttyS0 2>&1
 		echo "bench ready_s $(cut -d' ' -f1 /proc/uptime)"
 		busy() { awk '/^cpu / { print $2 + $3 + $4 + $7 + $8 + $9 }' /proc/stat; }
@@ -67,6 +68,7 @@ if [ ! -f "$disk" ]; then
 		--customize-hook='echo "UUID=d3b1a000-0000-4000-8000-000000000012 / ext4 errors=remount-ro 0 1" >"$1/etc/fstab"' \
 		--customize-hook='printf "virtio_pci\nvirtio_blk\n" >>"$1/etc/initramfs-tools/modules"; chroot "$1" update-initramfs -u' \
 		--customize-hook='chroot "$1" systemctl enable systemd-networkd systemd-resolved measure.service' \
+		--customize-hook='chroot "$1" systemctl mask serial-getty@ttyS0.service' \
 		"$suite" "$work/root.tar" >&2
 	mkdir "$work/root"
 	tar -C "$work/root" -xf "$work/root.tar" --exclude='./dev/*'
