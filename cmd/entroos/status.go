@@ -64,7 +64,7 @@ func stateText(s *entroosv1.GetStatusResponse) string {
 	if s.ReadySeconds == 0 {
 		return s.State
 	}
-	return fmt.Sprintf("%s (ready %.2f s after power-on)", s.State, s.ReadySeconds)
+	return fmt.Sprintf("%s (ready %.2f s after the kernel's start)", s.State, s.ReadySeconds)
 }
 
 // bootEntryText is "entroos_0.1.0.efi, blessed".

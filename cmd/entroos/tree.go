@@ -69,6 +69,7 @@ func newRoot(env *environment) *cobra.Command {
 	} else {
 		root.AddCommand(newConsoleCommand(env), newRemoteCommand(env))
 	}
+	wrapHelp(env, root)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError(err) })
 	cobra.EnableCommandSorting = false
 	finish(root)

@@ -81,7 +81,7 @@ type Image struct {
 
 var (
 	// ErrNotFound is returned for an image that is not in the store.
-	ErrNotFound = errors.New("no such image")
+	ErrNotFound = errors.New("no such image; `images` lists those there are, `import` brings one")
 	// ErrInUse is returned for an image that cannot be removed.
 	ErrInUse = errors.New("the image is in use")
 )
