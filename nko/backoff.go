@@ -20,3 +20,36 @@ type Backoff struct {
 func (b Backoff) Delay(k int) time.Duration {
 	return equations.RestartBackoff(b.Initial, b.Max, k, b.Jitter, rand.Float64())
 }
+
+// facts tells of the delay d before the restart of name after k failures.
+func (b Backoff) facts(name string, k int, d time.Duration) *equations.RestartFacts {
+	return &equations.RestartFacts{Service: name, Initial: b.Initial, Limit: b.Max, Failures: k, Jitter: b.Jitter, Delay: d}
+}
+
+// Restarts tells the last delay before the restart of each service that has
+// failed since the box's boot.
+func (s *Supervisor) Restarts() []equations.RestartFacts {
+	var facts []equations.RestartFacts
+	for _, service := range s.Services() {
+		service.mu.Lock()
+		if service.delayed != nil {
+			facts = append(facts, *service.delayed)
+		}
+		service.mu.Unlock()
+	}
+	return facts
+}
+
+// Restarts tells the last delay before the restart of each container that has
+// been restarted by its policy since the box's boot.
+func (w *Workloads) Restarts() []equations.RestartFacts {
+	var facts []equations.RestartFacts
+	for _, t := range w.list() {
+		t.mu.Lock()
+		if t.delayed != nil {
+			facts = append(facts, *t.delayed)
+		}
+		t.mu.Unlock()
+	}
+	return facts
+}

@@ -14,6 +14,15 @@ var restartBackoff = Backoff{Initial: 100 * time.Millisecond, Max: time.Minute}
 // anew.
 const restartReset = 10 * time.Second
 
+// delay gives the time before the restart after so many failures in a row.
+func (t *task) delay(failures int) time.Duration {
+	d := restartBackoff.Delay(failures)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.delayed = restartBackoff.facts(t.c.GetSpec().GetName(), failures, d)
+	return d
+}
+
 // pause waits for the time of a restart, and says whether there is to be one.
 func (t *task) pause(delay time.Duration) bool {
 	t.update(func(c *entroosv1.Container) {

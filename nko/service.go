@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/thejerf/suture/v4"
+
+	"github.com/entroos/entroos/equations"
 )
 
 // State of a service.
@@ -107,6 +109,11 @@ type Service struct {
 	restarts   uint32
 	failures   int // lives that ended too soon, in a row
 	misses     int // probes without an answer, in a row
+	alive      liveness
+	silenced   bool // failing because it does not answer
+	orderly    bool // its last life ended as is part of it
+	history    history
+	delayed    *equations.RestartFacts // the last delay after a failure
 	lastExit   string
 	lifetime   uint64        // counts lives
 	memoryTold bool          // that its memory cannot be read
@@ -128,6 +135,10 @@ type ServiceStatus struct {
 	Memory   uint64 // bytes; 0 when it has no cgroup
 	// FromSettings is the ServiceSpec's.
 	FromSettings bool
+	Availability Availability
+	// Suspicion is φ (equation 67): how much a probed service is suspected of
+	// having failed silently. It is 0 before there is enough to judge by.
+	Suspicion float64
 }
 
 // ErrStop, wrapped by what ends a service, says that it is not to be restarted.
@@ -178,6 +189,9 @@ func (s *Service) standing() ServiceStatus {
 			st.LastExit = fmt.Sprintf("not up after %v", startTimeout)
 		}
 	}
+	now := time.Now()
+	st.Availability, _ = s.availability(now)
+	st.Suspicion, _ = s.alive.phi(now)
 	return st
 }
 
@@ -187,6 +201,7 @@ func (s *Service) set(state State) {
 	if s.state == state {
 		return
 	}
+	s.record(state)
 	s.state = state
 	close(s.changed)
 	s.changed = make(chan struct{})
@@ -232,7 +247,8 @@ func (s *Service) begin() {
 	s.mu.Lock()
 	s.started = time.Now()
 	s.lifetime++
-	s.misses = 0
+	s.misses, s.silenced = 0, false
+	s.alive.begin()
 	s.ready.Store(false)
 	failing := s.failures >= failingAfter
 	s.mu.Unlock()
@@ -282,7 +298,11 @@ func (s *Service) end(err error) time.Duration {
 // next.
 func (s *Service) judge(err error, uptime time.Duration) time.Duration {
 	var exit *ExitError
-	if s.spec.Expected && (err == nil || errors.As(err, &exit) && !exit.Signaled()) {
+	s.mu.Lock()
+	s.orderly = s.spec.Expected && (err == nil || errors.As(err, &exit) && !exit.Signaled())
+	orderly := s.orderly
+	s.mu.Unlock()
+	if orderly {
 		if s.spec.Probe != nil || s.spec.ReadyText != "" {
 			s.set(StateWaiting)
 			return probeWaiting
@@ -296,8 +316,9 @@ func (s *Service) judge(err error, uptime time.Duration) time.Duration {
 	}
 	s.failures++
 	k := s.failures - 1
-	s.mu.Unlock()
 	delay := serviceBackoff.Delay(k)
+	s.delayed = serviceBackoff.facts(s.spec.Name, k, delay)
+	s.mu.Unlock()
 	s.logger.Warn("service ended", "service", s.spec.Name, "reason", s.Status().LastExit, "restart_in", delay.Round(time.Millisecond))
 	if k+1 >= failingAfter {
 		s.set(StateFailing)
@@ -309,8 +330,9 @@ func (s *Service) judge(err error, uptime time.Duration) time.Duration {
 
 // watch looks at the service's health until its life ends.
 func (s *Service) watch(ctx context.Context) {
-	for {
-		interval := s.look(ctx)
+	for asked := false; ; {
+		interval := s.look(ctx, asked)
+		asked = false
 		timer := time.NewTimer(interval)
 		select {
 		case <-ctx.Done():
@@ -319,11 +341,14 @@ func (s *Service) watch(ctx context.Context) {
 		case <-timer.C:
 		case <-s.probe:
 			timer.Stop()
+			asked = true
 		}
 	}
 }
 
-func (s *Service) look(ctx context.Context) time.Duration {
+// look looks at the service's health, and says when to look again. asked: it was
+// not yet time to.
+func (s *Service) look(ctx context.Context, asked bool) time.Duration {
 	var err error
 	if s.spec.Probe != nil {
 		probeCtx, cancel := context.WithTimeout(ctx, probeTimeout)
@@ -336,12 +361,14 @@ func (s *Service) look(ctx context.Context) time.Duration {
 		return 0
 	}
 	s.mu.Lock()
+	now := time.Now()
 	if err == nil || errors.Is(err, ErrWaiting) {
-		s.misses = 0
+		s.misses, s.silenced = 0, false
+		s.alive.answered(now, err == nil, asked)
 	} else {
 		s.misses++
 	}
-	silent := s.state == StateRunning && s.misses >= probeMisses // a busy box is slow to answer
+	silent := s.state == StateRunning && s.alive.silent(now, s.misses) // a busy box is slow to answer
 	failing := s.failures >= failingAfter
 	stable := time.Since(s.started) >= stableAfter
 	if stable {
@@ -364,7 +391,7 @@ func (s *Service) look(ctx context.Context) time.Duration {
 	case silent:
 		s.logger.Warn("service does not answer", "service", s.spec.Name, "error", err)
 		s.mu.Lock()
-		s.lastExit = fmt.Sprintf("does not answer: %v", err)
+		s.lastExit, s.silenced = fmt.Sprintf("does not answer: %v", err), true
 		s.mu.Unlock()
 		s.set(StateFailing)
 	}

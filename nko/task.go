@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	entroosv1 "github.com/entroos/entroos/api/entroos/v1"
+	"github.com/entroos/entroos/equations"
 	"github.com/entroos/entroos/runtime"
 )
 
@@ -20,13 +21,14 @@ type task struct {
 	created int64 // Unix nanoseconds
 
 	mu         sync.Mutex
-	c          *entroosv1.Container // replaced, never changed
-	busy       chan struct{}        // while it runs or is removed; closed after
-	now        Container            // the execution under way
-	workload   *runtime.Workload    // its workload
-	stopNow    chan struct{}        // closed: no restart any more
-	stopWanted bool                 // an operator has stopped it
-	failed     failedStart          // its last start, if that failed
+	c          *entroosv1.Container    // replaced, never changed
+	busy       chan struct{}           // while it runs or is removed; closed after
+	now        Container               // the execution under way
+	workload   *runtime.Workload       // its workload
+	stopNow    chan struct{}           // closed: no restart any more
+	stopWanted bool                    // an operator has stopped it
+	failed     failedStart             // its last start, if that failed
+	delayed    *equations.RestartFacts // the last delay before a restart
 
 	made Container // the last that the engine made for it
 
@@ -165,7 +167,7 @@ func (t *task) run(e *Execution, io runtime.IO, fresh bool, started func(error))
 			return
 		}
 		e.tell(end)
-		if !t.pause(restartBackoff.Delay(failures)) {
+		if !t.pause(t.delay(failures)) {
 			return
 		}
 		failures++
