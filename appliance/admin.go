@@ -87,6 +87,9 @@ func (a *adminServer) ListServices(context.Context, *connect.Request[entroosv1.L
 		answer.Services = append(answer.Services, &entroosv1.Service{
 			Name: s.Name, State: string(s.State), Pid: uint32(s.PID), Restarts: s.Restarts,
 			StartedUnixNano: s.Started.UnixNano(), LastExit: s.LastExit, MemoryBytes: s.Memory,
+			Availability: s.Availability.Share, Failures: s.Availability.Failures,
+			MtbfSeconds: s.Availability.MTBF.Seconds(), MttrSeconds: s.Availability.MTTR.Seconds(),
+			Suspicion: s.Suspicion,
 		})
 	}
 	return connect.NewResponse(answer), nil

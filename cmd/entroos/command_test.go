@@ -218,9 +218,9 @@ func TestText(t *testing.T) {
 		"ps -a": "CONTAINER ID  NAME  IMAGE    STATUS                                   PORTS         COMMAND\n" +
 			"0123456789ab  web   nginx    Up 5 minutes                             8080->80/tcp  nginx -g 'daemon off;'\n" +
 			"ffffffffffff  hog   busybox  Exited (137) 2 hours ago, out of memory  -             -\n",
-		"services": "NAME     STATE    PID  UP         RESTARTS  MEMORY  LAST EXIT\n" +
-			"ledgerd  running  71   3 minutes  0         34MiB   -\n" +
-			"ntp      waiting  -    -          0         -       exit status 1\n",
+		"services": "NAME     STATE    PID  UP         RESTARTS  AVAILABILITY  MEMORY  LAST EXIT\n" +
+			"ledgerd  running  71   3 minutes  0         100%          34MiB   -\n" +
+			"ntp      waiting  -    -          0         99.99%        -       exit status 1\n",
 		"images": "IMAGE           DIGEST        SIZE   ENTROPY  IMPORTED           CREATED\n" +
 			"busybox:latest  6105d6cc76af  2.1MB  0.713    about an hour ago  -\n" +
 			"box             6105d6cc76af  2.1MB  0.713    about an hour ago  -\n" +

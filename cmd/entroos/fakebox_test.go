@@ -109,7 +109,7 @@ func (b *fakeBox) ListServices(_ context.Context, r *connect.Request[entroosv1.L
 	b.note(r.Msg)
 	return connect.NewResponse(&entroosv1.ListServicesResponse{Services: []*entroosv1.Service{
 		{Name: "ledgerd", State: "running", Pid: 71, StartedUnixNano: time.Now().Add(-3 * time.Minute).UnixNano(), MemoryBytes: 34 << 20},
-		{Name: "ntp", State: "waiting", LastExit: "exit status 1"},
+		{Name: "ntp", State: "waiting", LastExit: "exit status 1", Failures: 2, Availability: 0.99999},
 	}}), nil
 }
 

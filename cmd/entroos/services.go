@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 	"syscall"
 
 	"connectrpc.com/connect"
@@ -55,7 +56,7 @@ func newServicesCommand(env *environment) *cobra.Command {
 }
 
 func (env *environment) printServices(services []*entroosv1.Service) error {
-	t := newTable("NAME", "STATE", "PID", "UP", "RESTARTS", "MEMORY", "LAST EXIT")
+	t := newTable("NAME", "STATE", "PID", "UP", "RESTARTS", "AVAILABILITY", "MEMORY", "LAST EXIT")
 	for _, s := range services {
 		pid, up, memory := "-", "-", "-"
 		if s.Pid != 0 {
@@ -67,9 +68,18 @@ func (env *environment) printServices(services []*entroosv1.Service) error {
 		if s.MemoryBytes != 0 {
 			memory = bytesText(s.MemoryBytes)
 		}
-		t.row(s.Name, s.State, pid, up, fmt.Sprint(s.Restarts), memory, dash(s.LastExit))
+		t.row(s.Name, s.State, pid, up, fmt.Sprint(s.Restarts), availabilityText(s), memory, dash(s.LastExit))
 	}
 	return env.printTable(t)
+}
+
+// availabilityText is a service's availability in per cent, rounded down: 100%
+// has never failed.
+func availabilityText(s *entroosv1.Service) string {
+	if s.Failures == 0 {
+		return "100%"
+	}
+	return fmt.Sprintf("%.2f%%", math.Floor(s.Availability*1e4)/100)
 }
 
 func (env *environment) signalService(c *cobra.Command, name string, signal syscall.Signal) error {

@@ -260,8 +260,11 @@ type GetStatusResponse struct {
 	NodeEntropy         float64 `protobuf:"fixed64,29,opt,name=node_entropy,json=nodeEntropy,proto3" json:"node_entropy,omitempty"`
 	NodeEntropyHealthy  bool    `protobuf:"varint,30,opt,name=node_entropy_healthy,json=nodeEntropyHealthy,proto3" json:"node_entropy_healthy,omitempty"`
 	NodeEntropyAssessed bool    `protobuf:"varint,31,opt,name=node_entropy_assessed,json=nodeEntropyAssessed,proto3" json:"node_entropy_assessed,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	// Hints say what is worth a look, and wrong with nothing: e.g. that a
+	// container's output is unlike what it wrote before.
+	Hints         []string `protobuf:"bytes,40,rep,name=hints,proto3" json:"hints,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetStatusResponse) Reset() {
@@ -511,6 +514,13 @@ func (x *GetStatusResponse) GetNodeEntropyAssessed() bool {
 	return false
 }
 
+func (x *GetStatusResponse) GetHints() []string {
+	if x != nil {
+		return x.Hints
+	}
+	return nil
+}
+
 // PreviousBoot is how the boot before this one ended.
 type PreviousBoot struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -579,8 +589,18 @@ type Service struct {
 	StartedUnixNano int64  `protobuf:"varint,5,opt,name=started_unix_nano,json=startedUnixNano,proto3" json:"started_unix_nano,omitempty"`
 	LastExit        string `protobuf:"bytes,6,opt,name=last_exit,json=lastExit,proto3" json:"last_exit,omitempty"`
 	MemoryBytes     uint64 `protobuf:"varint,7,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Availability since the box's boot, from 0 to 1: MTBF/(MTBF + MTTR), with the
+	// mean times between failures and to the repair. Without failures MTBF is the
+	// time that the service was up.
+	Availability float64 `protobuf:"fixed64,8,opt,name=availability,proto3" json:"availability,omitempty"`
+	Failures     uint64  `protobuf:"varint,9,opt,name=failures,proto3" json:"failures,omitempty"`
+	MtbfSeconds  float64 `protobuf:"fixed64,10,opt,name=mtbf_seconds,json=mtbfSeconds,proto3" json:"mtbf_seconds,omitempty"`
+	MttrSeconds  float64 `protobuf:"fixed64,11,opt,name=mttr_seconds,json=mttrSeconds,proto3" json:"mttr_seconds,omitempty"`
+	// Suspicion is phi: that the service has failed in silence is wrong with a
+	// probability of 10^-phi. 0 where its answers are not watched, or not for long.
+	Suspicion     float64 `protobuf:"fixed64,12,opt,name=suspicion,proto3" json:"suspicion,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Service) Reset() {
@@ -658,6 +678,41 @@ func (x *Service) GetLastExit() string {
 func (x *Service) GetMemoryBytes() uint64 {
 	if x != nil {
 		return x.MemoryBytes
+	}
+	return 0
+}
+
+func (x *Service) GetAvailability() float64 {
+	if x != nil {
+		return x.Availability
+	}
+	return 0
+}
+
+func (x *Service) GetFailures() uint64 {
+	if x != nil {
+		return x.Failures
+	}
+	return 0
+}
+
+func (x *Service) GetMtbfSeconds() float64 {
+	if x != nil {
+		return x.MtbfSeconds
+	}
+	return 0
+}
+
+func (x *Service) GetMttrSeconds() float64 {
+	if x != nil {
+		return x.MttrSeconds
+	}
+	return 0
+}
+
+func (x *Service) GetSuspicion() float64 {
+	if x != nil {
+		return x.Suspicion
 	}
 	return 0
 }
@@ -3910,7 +3965,7 @@ const file_entroos_v1_admin_proto_rawDesc = "" +
 	"\x06kernel\x18\x02 \x01(\tR\x06kernel\x12\x12\n" +
 	"\x04runc\x18\x03 \x01(\tR\x04runc\x12\x0e\n" +
 	"\x02go\x18\x04 \x01(\tR\x02go\"\x12\n" +
-	"\x10GetStatusRequest\"\x8d\t\n" +
+	"\x10GetStatusRequest\"\xa3\t\n" +
 	"\x11GetStatusResponse\x12\x1a\n" +
 	"\bhostname\x18\x01 \x01(\tR\bhostname\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x14\n" +
@@ -3945,10 +4000,11 @@ const file_entroos_v1_admin_proto_rawDesc = "" +
 	"\x11containers_queued\x18\x1c \x01(\rR\x10containersQueued\x12!\n" +
 	"\fnode_entropy\x18\x1d \x01(\x01R\vnodeEntropy\x120\n" +
 	"\x14node_entropy_healthy\x18\x1e \x01(\bR\x12nodeEntropyHealthy\x122\n" +
-	"\x15node_entropy_assessed\x18\x1f \x01(\bR\x13nodeEntropyAssessed\"4\n" +
+	"\x15node_entropy_assessed\x18\x1f \x01(\bR\x13nodeEntropyAssessed\x12\x14\n" +
+	"\x05hints\x18( \x03(\tR\x05hints\"4\n" +
 	"\fPreviousBoot\x12\x10\n" +
 	"\x03end\x18\x01 \x01(\tR\x03end\x12\x12\n" +
-	"\x04text\x18\x02 \x01(\tR\x04text\"\xcd\x01\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\"\xf1\x02\n" +
 	"\aService\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x10\n" +
@@ -3956,7 +4012,13 @@ const file_entroos_v1_admin_proto_rawDesc = "" +
 	"\brestarts\x18\x04 \x01(\rR\brestarts\x12*\n" +
 	"\x11started_unix_nano\x18\x05 \x01(\x03R\x0fstartedUnixNano\x12\x1b\n" +
 	"\tlast_exit\x18\x06 \x01(\tR\blastExit\x12!\n" +
-	"\fmemory_bytes\x18\a \x01(\x04R\vmemoryBytes\"\x15\n" +
+	"\fmemory_bytes\x18\a \x01(\x04R\vmemoryBytes\x12\"\n" +
+	"\favailability\x18\b \x01(\x01R\favailability\x12\x1a\n" +
+	"\bfailures\x18\t \x01(\x04R\bfailures\x12!\n" +
+	"\fmtbf_seconds\x18\n" +
+	" \x01(\x01R\vmtbfSeconds\x12!\n" +
+	"\fmttr_seconds\x18\v \x01(\x01R\vmttrSeconds\x12\x1c\n" +
+	"\tsuspicion\x18\f \x01(\x01R\tsuspicion\"\x15\n" +
 	"\x13ListServicesRequest\"G\n" +
 	"\x14ListServicesResponse\x12/\n" +
 	"\bservices\x18\x01 \x03(\v2\x13.entroos.v1.ServiceR\bservices\"H\n" +

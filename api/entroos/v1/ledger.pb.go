@@ -588,8 +588,17 @@ type LedgerStatusResponse struct {
 	// P of that receipt.
 	LastP               []byte `protobuf:"bytes,8,opt,name=last_p,json=lastP,proto3" json:"last_p,omitempty"`
 	EarliestBlockHeight int64  `protobuf:"varint,9,opt,name=earliest_block_height,json=earliestBlockHeight,proto3" json:"earliest_block_height,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	// Receipts a second that are offered, and that the ledger could commit, as
+	// measured; 0 is not known. While the first are not fewer than the second,
+	// offers are held back.
+	ArrivalRate float64 `protobuf:"fixed64,20,opt,name=arrival_rate,json=arrivalRate,proto3" json:"arrival_rate,omitempty"`
+	ServiceRate float64 `protobuf:"fixed64,21,opt,name=service_rate,json=serviceRate,proto3" json:"service_rate,omitempty"`
+	// Sojourn is how long a receipt is expected to take from its offer to its
+	// commit at these rates, in seconds.
+	SojournSeconds float64 `protobuf:"fixed64,22,opt,name=sojourn_seconds,json=sojournSeconds,proto3" json:"sojourn_seconds,omitempty"`
+	HeldBack       bool    `protobuf:"varint,23,opt,name=held_back,json=heldBack,proto3" json:"held_back,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *LedgerStatusResponse) Reset() {
@@ -685,6 +694,34 @@ func (x *LedgerStatusResponse) GetEarliestBlockHeight() int64 {
 	return 0
 }
 
+func (x *LedgerStatusResponse) GetArrivalRate() float64 {
+	if x != nil {
+		return x.ArrivalRate
+	}
+	return 0
+}
+
+func (x *LedgerStatusResponse) GetServiceRate() float64 {
+	if x != nil {
+		return x.ServiceRate
+	}
+	return 0
+}
+
+func (x *LedgerStatusResponse) GetSojournSeconds() float64 {
+	if x != nil {
+		return x.SojournSeconds
+	}
+	return 0
+}
+
+func (x *LedgerStatusResponse) GetHeldBack() bool {
+	if x != nil {
+		return x.HeldBack
+	}
+	return false
+}
+
 var File_entroos_v1_ledger_proto protoreflect.FileDescriptor
 
 const file_entroos_v1_ledger_proto_rawDesc = "" +
@@ -721,7 +758,7 @@ const file_entroos_v1_ledger_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"-\n" +
 	"\x15ExportReceiptResponse\x12\x14\n" +
 	"\x05proof\x18\x01 \x01(\fR\x05proof\"\x15\n" +
-	"\x13LedgerStatusRequest\"\xb1\x02\n" +
+	"\x13LedgerStatusRequest\"\xbd\x03\n" +
 	"\x14LedgerStatusResponse\x12\x19\n" +
 	"\bchain_id\x18\x01 \x01(\tR\achainId\x12!\n" +
 	"\fgenesis_hash\x18\x02 \x01(\tR\vgenesisHash\x12\x16\n" +
@@ -731,7 +768,11 @@ const file_entroos_v1_ledger_proto_rawDesc = "" +
 	"\bapp_hash\x18\x06 \x01(\fR\aappHash\x12#\n" +
 	"\rlast_sequence\x18\a \x01(\x04R\flastSequence\x12\x15\n" +
 	"\x06last_p\x18\b \x01(\fR\x05lastP\x122\n" +
-	"\x15earliest_block_height\x18\t \x01(\x03R\x13earliestBlockHeight2\x99\x03\n" +
+	"\x15earliest_block_height\x18\t \x01(\x03R\x13earliestBlockHeight\x12!\n" +
+	"\farrival_rate\x18\x14 \x01(\x01R\varrivalRate\x12!\n" +
+	"\fservice_rate\x18\x15 \x01(\x01R\vserviceRate\x12'\n" +
+	"\x0fsojourn_seconds\x18\x16 \x01(\x01R\x0esojournSeconds\x12\x1b\n" +
+	"\theld_back\x18\x17 \x01(\bR\bheldBack2\x99\x03\n" +
 	"\rLedgerService\x12?\n" +
 	"\x06Submit\x12\x19.entroos.v1.SubmitRequest\x1a\x1a.entroos.v1.SubmitResponse\x12Q\n" +
 	"\fListReceipts\x12\x1f.entroos.v1.ListReceiptsRequest\x1a .entroos.v1.ListReceiptsResponse\x12K\n" +

@@ -684,8 +684,13 @@ type Container struct {
 	// Why and since when it is queued.
 	QueuedReason   string `protobuf:"bytes,16,opt,name=queued_reason,json=queuedReason,proto3" json:"queued_reason,omitempty"`
 	QueuedUnixNano int64  `protobuf:"varint,17,opt,name=queued_unix_nano,json=queuedUnixNano,proto3" json:"queued_unix_nano,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// OutputDrift is the Jensen-Shannon divergence of the bytes that it wrote last
+	// from those that it wrote before, from 0 to 1; absent until it has written
+	// enough. OutputDrifted says that this is more than chance and habit explain.
+	OutputDrift   *float64 `protobuf:"fixed64,18,opt,name=output_drift,json=outputDrift,proto3,oneof" json:"output_drift,omitempty"`
+	OutputDrifted bool     `protobuf:"varint,19,opt,name=output_drifted,json=outputDrifted,proto3" json:"output_drifted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Container) Reset() {
@@ -835,6 +840,20 @@ func (x *Container) GetQueuedUnixNano() int64 {
 		return x.QueuedUnixNano
 	}
 	return 0
+}
+
+func (x *Container) GetOutputDrift() float64 {
+	if x != nil && x.OutputDrift != nil {
+		return *x.OutputDrift
+	}
+	return 0
+}
+
+func (x *Container) GetOutputDrifted() bool {
+	if x != nil {
+		return x.OutputDrifted
+	}
+	return false
 }
 
 type Image struct {
@@ -1019,7 +1038,7 @@ const file_entroos_v1_workload_proto_rawDesc = "" +
 	"\x06Limits\x12!\n" +
 	"\fmemory_bytes\x18\x01 \x01(\x04R\vmemoryBytes\x12\x12\n" +
 	"\x04pids\x18\x02 \x01(\x04R\x04pids\x12\x1b\n" +
-	"\tcpu_milli\x18\x03 \x01(\x04R\bcpuMilli\"\xd5\x04\n" +
+	"\tcpu_milli\x18\x03 \x01(\x04R\bcpuMilli\"\xb5\x05\n" +
 	"\tContainer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12,\n" +
 	"\x04spec\x18\x02 \x01(\v2\x18.entroos.v1.WorkloadSpecR\x04spec\x12!\n" +
@@ -1040,7 +1059,10 @@ const file_entroos_v1_workload_proto_rawDesc = "" +
 	"\x03pid\x18\x0e \x01(\rR\x03pid\x12)\n" +
 	"\x10receipt_sequence\x18\x0f \x01(\x04R\x0freceiptSequence\x12#\n" +
 	"\rqueued_reason\x18\x10 \x01(\tR\fqueuedReason\x12(\n" +
-	"\x10queued_unix_nano\x18\x11 \x01(\x03R\x0equeuedUnixNano\"\xe1\x02\n" +
+	"\x10queued_unix_nano\x18\x11 \x01(\x03R\x0equeuedUnixNano\x12&\n" +
+	"\foutput_drift\x18\x12 \x01(\x01H\x00R\voutputDrift\x88\x01\x01\x12%\n" +
+	"\x0eoutput_drifted\x18\x13 \x01(\bR\routputDriftedB\x0f\n" +
+	"\r_output_drift\"\xe1\x02\n" +
 	"\x05Image\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\tR\x06digest\x12\x1e\n" +
 	"\n" +
@@ -1111,6 +1133,7 @@ func file_entroos_v1_workload_proto_init() {
 	if File_entroos_v1_workload_proto != nil {
 		return
 	}
+	file_entroos_v1_workload_proto_msgTypes[5].OneofWrappers = []any{}
 	file_entroos_v1_workload_proto_msgTypes[6].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
