@@ -15,68 +15,102 @@ type choice struct {
 // scratch is what decisions reuse, so that they need not allocate.
 type scratch struct {
 	candidates []int32
-	permutation
+	sampler
 }
 
 // choose returns the best node for the replica, if there is one.
 func (c *Cluster) choose(r *replica) (choice, bool) {
-	if c.config.SampleAbove < 0 || len(c.nodes) <= max(c.config.SampleAbove, c.sample) {
-		return c.best(c.scan(r))
+	if c.config.SampleAbove < 0 || len(c.nodes) <= max(c.config.SampleAbove, 2*c.sample) {
+		return c.scan(r)
 	}
-	best, found := c.best(c.draw(r))
-	if best.sampled = found; found {
-		c.facts.sampled++
-		if c.facts.sampled%auditEvery == 0 {
-			c.audit(r, best)
-		}
+	candidates, leader, enough := c.draw(r)
+	if !enough {
+		return c.scan(r)
 	}
-	return best, found
+	best, _ := c.among(candidates, leader)
+	best.sampled = true
+	if c.facts.sampled++; c.facts.sampled%auditEvery == 0 {
+		c.audit(r, best)
+	}
+	return best, true
 }
 
-// scan returns the nodes that the replica could go to, in order, and the
-// largest base among them.
-func (c *Cluster) scan(r *replica) ([]int32, float64) {
-	k := &c.columns
-	candidates, largest := c.scratch.candidates[:0], 0.0
-	cpu, mem, base := k.cpu, k.mem[:len(k.cpu)], k.base[:len(k.cpu)]
-	simple := r.plain() && c.config.Theta == 0
-	for i, room := range cpu {
-		if room < r.CPU || mem[i] < r.Memory || !(base[i] > 0) {
-			continue
+// scan returns the best of all nodes for the replica. The one with the largest
+// base, which is S_max, is ranked first.
+func (c *Cluster) scan(r *replica) (choice, bool) {
+	open, plain := c.columns.open, c.plain(r)
+	count, leader, largest := 0, -1, 0.0
+	for i := range open {
+		o := &open[i]
+		if o.cpu < r.CPU || o.mem < r.Memory || !plain && c.verdict(c.nodes[i], r) != Fits {
+			continue // as candidate has it
 		}
-		if !simple && c.verdict(c.nodes[i], r) != Fits {
-			continue
-		}
-		candidates = append(candidates, int32(i))
-		if base[i] > largest {
-			largest = base[i]
+		count++
+		if o.base > largest {
+			largest, leader = o.base, i
 		}
 	}
-	c.scratch.candidates = candidates
-	return candidates, largest
+	if leader < 0 {
+		return choice{}, false
+	}
+	best := choice{at: leader, rank: c.rank(leader, largest), candidates: count}
+	per, bar := c.config.Weight/largest, best.rank-slack
+	for i := range open {
+		o := &open[i]
+		if float64(o.base*per)+o.spare < bar {
+			continue
+		}
+		if c.candidate(i, r, plain) && best.improve(i, c.rank(i, largest)) {
+			bar = best.rank - slack
+		}
+	}
+	return best, true
 }
 
-// candidate tells whether the replica could go to the node of index i: scan's
-// condition, for a single one.
-func (c *Cluster) candidate(i int, r *replica) bool {
-	k := &c.columns
-	if k.cpu[i] < r.CPU || k.mem[i] < r.Memory || !(k.base[i] > 0) {
+// slack is far more than an estimate of K in [0,1], w·S/S_max + (1−w)·(1−U_n/C_n)
+// with its terms computed apart, differs from K by rounding. Only nodes whose
+// estimate comes that close to the best K need K itself, which decides.
+const slack = 1.0 / (1 << 40)
+
+// candidate tells whether the replica could go to the node of index i.
+func (c *Cluster) candidate(i int, r *replica, plain bool) bool {
+	o := &c.columns.open[i]
+	return o.cpu >= r.CPU && o.mem >= r.Memory && (plain || c.verdict(c.nodes[i], r) == Fits)
+}
+
+// among returns the best of some candidates; leader has the largest base.
+func (c *Cluster) among(candidates []int32, leader int) (choice, bool) {
+	if len(candidates) == 0 {
+		return choice{}, false
+	}
+	open := c.columns.open
+	largest := open[leader].base
+	best := choice{at: leader, rank: c.rank(leader, largest), candidates: len(candidates)}
+	per, bar := c.config.Weight/largest, best.rank-slack
+	for _, i := range candidates {
+		if float64(open[i].base*per)+open[i].spare < bar {
+			continue
+		}
+		if best.improve(int(i), c.rank(int(i), largest)) {
+			bar = best.rank - slack
+		}
+	}
+	return best, true
+}
+
+// improve takes the node if its rank is higher; among equals the first by id.
+func (b *choice) improve(i int, rank float64) bool {
+	if rank < b.rank || rank == b.rank && i >= b.at {
 		return false
 	}
-	return r.plain() && c.config.Theta == 0 || c.verdict(c.nodes[i], r) == Fits
+	b.at, b.rank = i, rank
+	return true
 }
 
-// best returns the candidate of the highest rank; among equals the first by id.
-func (c *Cluster) best(candidates []int32, largest float64) (choice, bool) {
-	best := choice{at: -1, candidates: len(candidates)}
-	for _, i := range candidates {
-		i := int(i)
-		rank := c.rank(i, largest)
-		if best.at < 0 || rank > best.rank || rank == best.rank && i < best.at {
-			best.at, best.rank = i, rank
-		}
-	}
-	return best, best.at >= 0
+// plain tells whether the room in the columns is all that a scan must look at:
+// with θ = 0 any S above 0 is admitted.
+func (c *Cluster) plain(r *replica) bool {
+	return len(r.Ports) == 0 && len(r.Constraints) == 0 && c.config.Theta == 0
 }
 
 // A Verdict is what keeps a replica from a node, or that nothing does.

@@ -6,31 +6,38 @@ import (
 	"github.com/entroos/entroos/equations"
 )
 
-// columns are what a scan of all nodes reads, a slice for each quantity, so that
-// it reads nothing else. Index i is nodes[i].
+// columns are what equation 13 is computed from, a slice for each quantity.
+// Index i is nodes[i].
 type columns struct {
-	// cpu and mem are the room that is open to any replica; cpu is -1 where the
-	// node is out of placement, or held for a due replica.
-	cpu, mem []int64
 	// entropy, capacity and usage are E_n, C_n and U_n. entropy is 1 where
 	// entropy is left out, 0 where the node is out of placement.
 	entropy, capacity, usage []float64
+	open                     []opening
+}
+
+// An opening is what a decision reads of a node, in half a cache line.
+type opening struct {
+	// cpu and mem are the room that is open to any replica; cpu is -1 where none
+	// is: the node is out of placement or held for a due replica, or its CPU is
+	// all committed, so that its score is 0. Entropies that count are at least
+	// MinEntropy, so that no other score is.
+	cpu, mem int64
 	// base is the score (13) at E_c = 1. E_c is a factor of both S and S_max, so
 	// it falls out of K: the choice is made by base, and only admission and what
 	// is reported need the replica's own S.
-	base []float64
+	base float64
+	// spare is K at S = 0: its second term.
+	spare float64
 }
 
 func (k *columns) resize(n int) {
-	if cap(k.cpu) < n {
+	if cap(k.open) < n {
 		n := n + n/4
-		k.cpu, k.mem = make([]int64, n), make([]int64, n)
 		k.entropy, k.capacity, k.usage = make([]float64, n), make([]float64, n), make([]float64, n)
-		k.base = make([]float64, n)
+		k.open = make([]opening, n)
 	}
-	k.cpu, k.mem = k.cpu[:n], k.mem[:n]
 	k.entropy, k.capacity, k.usage = k.entropy[:n], k.capacity[:n], k.usage[:n]
-	k.base = k.base[:n]
+	k.open = k.open[:n]
 }
 
 // measure fills the columns anew, after nodes came, went or changed.
@@ -73,11 +80,12 @@ func (c *Cluster) share(cpu int64) float64 { return float64(cpu) / float64(c.lar
 func (c *Cluster) refresh(m *member) {
 	k, i := &c.columns, m.at
 	k.entropy[i], k.capacity[i], k.usage[i] = c.entropy(m), c.share(m.CPU), c.share(m.cpu)
-	k.base[i] = c.score(i, 1)
-	k.cpu[i], k.mem[i] = m.CPU-m.cpu, m.Memory-m.mem
-	if k.entropy[i] == 0 || m.heldFor != nil {
-		k.cpu[i] = -1
+	o := opening{cpu: m.CPU - m.cpu, mem: m.Memory - m.mem, base: c.score(i, 1)}
+	o.spare = equations.PriorityBlend(0, 0, k.capacity[i], k.usage[i], c.config.Weight)
+	if !(o.base > 0) || m.heldFor != nil {
+		o.cpu = -1
 	}
+	k.open[i] = o
 }
 
 // score returns S (equation 13) of a node for a replica of the entropy ec.
@@ -90,7 +98,7 @@ func (c *Cluster) score(i int, ec float64) float64 {
 // candidates.
 func (c *Cluster) rank(i int, largest float64) float64 {
 	k := &c.columns
-	return equations.PriorityBlend(k.base[i], largest, k.capacity[i], k.usage[i], c.config.Weight)
+	return equations.PriorityBlend(k.open[i].base, largest, k.capacity[i], k.usage[i], c.config.Weight)
 }
 
 func saturatingAdd(a, b int64) int64 {

@@ -82,7 +82,7 @@ func (c *Cluster) Consider(given Replica) (Explanation, error) {
 	}
 	r := &replica{Replica: given.clone()}
 	e := Explanation{Replica: r.Replica, EntropyLeftOut: !c.anyHealth, Candidates: c.candidates(r)}
-	if best, found := c.best(c.scan(r)); found {
+	if best, found := c.scan(r); found {
 		e.Decision = c.decide(r, best)
 	} else {
 		e.Decision = Decision{Replica: r.ID, Outcome: Queued, At: c.now}
@@ -119,7 +119,7 @@ func (c *Cluster) candidates(r *replica) []Candidate {
 			CPU: m.CPU - m.cpu, Memory: m.Memory - m.mem, By: c.by(v, m, r),
 		}
 		if v == Fits {
-			largest = max(largest, k.base[i])
+			largest = max(largest, k.open[i].base)
 		}
 	}
 	for i := range candidates {

@@ -216,14 +216,16 @@ func (c *Cluster) inTurn() []*replica { return slices.Concat(c.queue.due, c.queu
 // chooseAmong returns the best of a few nodes for a replica that waits, to
 // which all others have nothing to offer.
 func (c *Cluster) chooseAmong(r *replica, nodes []*member) (choice, bool) {
-	candidates, largest := c.scratch.candidates[:0], 0.0
+	candidates, leader, largest := c.scratch.candidates[:0], 0, 0.0
 	for _, m := range nodes {
 		if c.verdict(m, r) != Fits {
 			continue
 		}
 		candidates = append(candidates, int32(m.at))
-		largest = max(largest, c.columns.base[m.at])
+		if b := c.columns.open[m.at].base; b > largest {
+			largest, leader = b, m.at
+		}
 	}
 	c.scratch.candidates = candidates
-	return c.best(candidates, largest)
+	return c.among(candidates, leader)
 }

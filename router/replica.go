@@ -79,9 +79,6 @@ func (r *Replica) weight() uint64 {
 	return uint64(r.Weight)
 }
 
-// plain tells whether CPU and memory are all it asks for.
-func (r *Replica) plain() bool { return len(r.Ports) == 0 && len(r.Constraints) == 0 }
-
 func (r Replica) clone() Replica {
 	r.Ports = slices.Clone(r.Ports)
 	r.Constraints = slices.Clone(r.Constraints)
