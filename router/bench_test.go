@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
-
-	"github.com/entroos/entroos/equations"
 )
 
 // drawCluster draws nodes and replicas as the production test does.
@@ -73,34 +71,13 @@ func lossOfScore(tb testing.TB, config Config, nodes []Node, replicas []Replica)
 	return 100 * (full - got) / full
 }
 
-func BenchmarkX(b *testing.B) {
-	for _, count := range []int{1000, 10_000, 100_000} {
-	for _, rc := range []int{10, 100,1000,10000} {
-		if count*rc > 100_000_000 { continue }
-		nodes, replicas := drawCluster(count, rc, 1)
-		config := DefaultConfig()
-		config.SampleAbove = -1
-		full, _ := totalScore(b, config, nodes, replicas)
-		for _, q := range []float64{0.95, 0.98, 0.99, 0.995, 0.998} {
-			config.SampleAbove = 1
-			config.Quantile = q
-			got, c := totalScore(b, config, nodes, replicas)
-			fmt.Println(count, rc, q, c.sample, 100*(full-got)/full)
-		}
-		}
-	}
-}
-
 // BenchmarkScores computes equation 13 for all nodes (EntroOS's own bound: 200
 // million a second).
 func BenchmarkScores(b *testing.B) {
 	nodes, _ := drawCluster(1000, 0, 1)
 	c := newCluster(b, nodes...)
-	k, out := &c.columns, make([]float64, len(nodes))
 	for b.Loop() {
-		for i := range out {
-			out[i] = equations.RoutingScore(k.entropy[i], 0.5, k.capacity[i], k.usage[i], 0.2)
-		}
+		c.columns.scores(0.5, c.config.Target)
 	}
 	b.ReportMetric(float64(b.N)*1000/b.Elapsed().Seconds()/1e6, "million/s")
 }

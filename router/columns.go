@@ -12,7 +12,11 @@ type columns struct {
 	// entropy, capacity and usage are E_n, C_n and U_n. entropy is 1 where
 	// entropy is left out, 0 where the node is out of placement.
 	entropy, capacity, usage []float64
-	open                     []opening
+	// base is the score at E_c = 1. E_c is a factor of both S and S_max, so it
+	// falls out of K: the choice is made by base, and only admission and what is
+	// reported need the replica's own S.
+	base []float64
+	open []opening
 }
 
 // An opening is what a decision reads of a node, in half a cache line.
@@ -22,22 +26,18 @@ type opening struct {
 	// all committed, so that its score is 0. Entropies that count are at least
 	// MinEntropy, so that no other score is.
 	cpu, mem int64
-	// base is the score (13) at E_c = 1. E_c is a factor of both S and S_max, so
-	// it falls out of K: the choice is made by base, and only admission and what
-	// is reported need the replica's own S.
-	base float64
-	// spare is K at S = 0: its second term.
-	spare float64
+	base     float64 // columns.base
+	spare    float64 // K at S = 0: its second term
 }
 
 func (k *columns) resize(n int) {
 	if cap(k.open) < n {
 		n := n + n/4
 		k.entropy, k.capacity, k.usage = make([]float64, n), make([]float64, n), make([]float64, n)
-		k.open = make([]opening, n)
+		k.base, k.open = make([]float64, n), make([]opening, n)
 	}
 	k.entropy, k.capacity, k.usage = k.entropy[:n], k.capacity[:n], k.usage[:n]
-	k.open = k.open[:n]
+	k.base, k.open = k.base[:n], k.open[:n]
 }
 
 // measure fills the columns anew, after nodes came, went or changed.
@@ -50,12 +50,17 @@ func (c *Cluster) measure() {
 		c.totalMem = saturatingAdd(c.totalMem, m.Memory)
 		c.anyHealth = c.anyHealth || m.healthy() && !m.Cordoned
 	}
-	c.columns.resize(len(c.nodes))
+	k := &c.columns
+	k.resize(len(c.nodes))
+	for i, m := range c.nodes {
+		k.entropy[i], k.capacity[i], k.usage[i] = c.entropy(m), c.share(m.CPU), c.share(m.cpu)
+	}
+	k.scores(1, c.config.Target)
 	for _, m := range c.nodes {
 		if m.heldFor != nil && !c.couldHold(m, &m.heldFor.Replica) {
 			m.heldFor.hold, m.heldFor = nil, nil // another is found for it
 		}
-		c.refresh(m)
+		c.open(m)
 	}
 }
 
@@ -80,12 +85,28 @@ func (c *Cluster) share(cpu int64) float64 { return float64(cpu) / float64(c.lar
 func (c *Cluster) refresh(m *member) {
 	k, i := &c.columns, m.at
 	k.entropy[i], k.capacity[i], k.usage[i] = c.entropy(m), c.share(m.CPU), c.share(m.cpu)
-	o := opening{cpu: m.CPU - m.cpu, mem: m.Memory - m.mem, base: c.score(i, 1)}
+	k.base[i] = c.score(i, 1)
+	c.open(m)
+}
+
+// open brings what a decision reads of a node up to date with the other columns.
+func (c *Cluster) open(m *member) {
+	k, i := &c.columns, m.at
+	o := opening{cpu: m.CPU - m.cpu, mem: m.Memory - m.mem, base: k.base[i]}
 	o.spare = equations.PriorityBlend(0, 0, k.capacity[i], k.usage[i], c.config.Weight)
 	if !(o.base > 0) || m.heldFor != nil {
 		o.cpu = -1
 	}
 	k.open[i] = o
+}
+
+// scores computes base for all nodes, at the entropy ec and the target t.
+func (k *columns) scores(ec, t float64) {
+	base := k.base
+	entropy, capacity, usage := k.entropy[:len(base)], k.capacity[:len(base)], k.usage[:len(base)]
+	for i := range base {
+		base[i] = equations.RoutingScore(entropy[i], ec, capacity[i], usage[i], t)
+	}
 }
 
 // score returns S (equation 13) of a node for a replica of the entropy ec.
