@@ -42,9 +42,14 @@ func AdaptiveProportionCutoff(window int, h, alpha float64) int {
 	return 1 + criticalBinomial(window, h, alpha)
 }
 
+// tailRounding bounds the relative error of a sum of a few thousand terms, each
+// from the logarithm of a factorial.
+const tailRounding = 1e-10
+
 // criticalBinomial is critbinom(n, 2^−h, 1−α): the smallest k for which
 // P(X ≤ k) ≥ 1 − α, X binomial. P(X > k) ≤ α is asked instead, summed from the
-// far end, where 1 − α would lose α's digits. It takes O(n).
+// far end, where 1 − α would lose α's digits. A tail that differs from α by no
+// more than its rounding is α: with H = 1 it can be, exactly. It takes O(n).
 func criticalBinomial(n int, h, alpha float64) int {
 	logP := -h * math.Ln2
 	logQ := math.Log(-math.Expm1(logP))
@@ -59,7 +64,7 @@ func criticalBinomial(n int, h, alpha float64) int {
 		}
 		// P(X > k−1) = P(X > k) + P(X = k)
 		tail += math.Exp(probability)
-		if tail > alpha {
+		if tail > alpha*(1+tailRounding) {
 			return k
 		}
 	}

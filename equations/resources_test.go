@@ -28,6 +28,9 @@ func TestSharesOfTime(t *testing.T) {
 	near(t, "U", equations.Utilisation(time.Second, 2*time.Second, 2), 0.25, 0)
 	near(t, "PSI", equations.PressureShare(time.Second, 4*time.Second), 0.25, 0)
 	near(t, "throttled", equations.ThrottleRatio(3, 12), 0.25, 0)
+	if got := equations.CPUQuota(1, 1, -time.Second); got != time.Millisecond {
+		t.Errorf("a quota of a negative period is %v", got)
+	}
 	if equations.Utilisation(time.Second, 0, 1) != 0 || equations.ThrottleRatio(1, 0) != 0 {
 		t.Error("a share of nothing is 0")
 	}

@@ -266,6 +266,13 @@ func TestEntropyIsAShare(t *testing.T) {
 	})
 }
 
+// gathered is how many samples wait for their assessment.
+func gathered(m *Monitor) uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.gathered.Samples()
+}
+
 // The first assessment is there within a minute of the start; then the source
 // is left in peace, and still a failure is seen with the next burst.
 func TestPace(t *testing.T) {
@@ -277,7 +284,7 @@ func TestPace(t *testing.T) {
 		go func() { done <- m.Serve(ctx) }()
 		time.Sleep(startAfter - time.Millisecond)
 		synctest.Wait()
-		if n := m.gathered.Samples(); n != 0 {
+		if n := gathered(m); n != 0 {
 			t.Errorf("%d samples before the box has started", n)
 		}
 		time.Sleep(time.Minute - startAfter)
@@ -285,10 +292,10 @@ func TestPace(t *testing.T) {
 		if e, healthy, _ := m.Entropy(); !healthy || e < 0.95 {
 			t.Errorf("E_n = %v, healthy %v after a minute", e, healthy)
 		}
-		before := m.gathered.Samples()
+		before := gathered(m)
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
-		if n := m.gathered.Samples() - before; n > uint64(10*time.Minute/laterPause)*burst {
+		if n := gathered(m) - before; n > uint64(10*time.Minute/laterPause)*burst {
 			t.Errorf("%d samples in ten minutes", n)
 		}
 		s.set(constant)
