@@ -23,6 +23,7 @@ func (t *task) abort(e *Execution, cause error) {
 			}
 		}
 		t.running(nil, nil)
+		t.release()
 		starts, err := t.all.store.Starts()
 		if err != nil {
 			return err

@@ -90,6 +90,7 @@ func (t *task) execute(ctx context.Context, e *Execution, io runtime.IO, started
 		c.State = entroosv1.ContainerState_CONTAINER_STATE_RUNNING
 		c.ImageDigest = fmt.Sprintf("sha256:%x", start.ImageDigest)
 		c.StartedUnixNano, c.Error = start.At.UnixNano(), ""
+		c.QueuedReason, c.QueuedUnixNano = "", 0
 	})
 	Go("start record", func() {
 		begun <- Protect("start record", func() error { return t.all.store.Begin(start, starting) })

@@ -1,6 +1,7 @@
 package nko
 
 import (
+	"context"
 	"time"
 
 	"github.com/entroos/entroos/runtime"
@@ -47,6 +48,6 @@ func (w *Workloads) startAgain(id string) error {
 	if active || time.Now().Before(failed.again) {
 		return failed.err
 	}
-	_, err = w.launch(t, runtime.IO{}, true)
+	_, err = w.launch(context.Background(), t, runtime.IO{}, true, nil)
 	return err
 }

@@ -18,14 +18,19 @@ func (w *Workloads) Get(id string) (*entroosv1.Container, error) {
 	return t.get(), nil
 }
 
-// List gives the containers, the newest first; all includes those that do not
-// run.
+// List gives the containers, the newest first; all includes those that neither
+// run nor wait for it.
 func (w *Workloads) List(all bool) []*entroosv1.Container {
 	var found []*entroosv1.Container
 	for _, t := range w.list() {
-		if c := t.get(); all || c.GetState() == entroosv1.ContainerState_CONTAINER_STATE_RUNNING ||
-			c.GetState() == entroosv1.ContainerState_CONTAINER_STATE_RESTARTING {
+		switch c := t.get(); c.GetState() {
+		case entroosv1.ContainerState_CONTAINER_STATE_RUNNING, entroosv1.ContainerState_CONTAINER_STATE_RESTARTING,
+			entroosv1.ContainerState_CONTAINER_STATE_QUEUED:
 			found = append(found, c)
+		default:
+			if all {
+				found = append(found, c)
+			}
 		}
 	}
 	slices.Reverse(found)

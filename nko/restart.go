@@ -68,8 +68,10 @@ func (t *task) resumes() bool {
 	case entroosv1.RestartPolicy_MODE_UNLESS_STOPPED:
 		return !t.stopWanted
 	case entroosv1.RestartPolicy_MODE_ON_FAILURE:
-		// One that waited for its restart had failed.
-		waited := t.c.GetState() == entroosv1.ContainerState_CONTAINER_STATE_RESTARTING
+		// One that waited for its restart had failed; one that was queued had not
+		// run.
+		waited := t.c.GetState() == entroosv1.ContainerState_CONTAINER_STATE_RESTARTING ||
+			t.c.GetState() == entroosv1.ContainerState_CONTAINER_STATE_QUEUED
 		return !t.stopWanted && (t.interrupted || waited) && t.c.GetRestarts() < maxRetries(t.c)
 	}
 	return false

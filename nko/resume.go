@@ -53,7 +53,7 @@ func (w *Workloads) Resume(ctx context.Context) {
 		var err error
 		if t.resumes() {
 			t.countResume()
-			_, err = w.launch(t, runtime.IO{}, false)
+			_, err = w.launch(context.Background(), t, runtime.IO{}, false, nil)
 		} else {
 			err = w.lay(ctx, t)
 		}

@@ -148,16 +148,31 @@ func (t *task) container() (Container, error) {
 	return t.now, nil
 }
 
-// run runs the container as often as its policy says. With fresh, a first start
-// that fails is an operator's to see, and not tried again.
-func (t *task) run(e *Execution, io runtime.IO, fresh bool, started func(error)) {
+// run has the container placed, and runs it as often as its policy says; it
+// keeps its place between. With a fresh start, one that fails is an operator's
+// to see, and not tried again.
+func (t *task) run(e *Execution, io runtime.IO, first *start) {
+	defer t.release()
+	placed := false
 	for failures := 0; ; {
 		begun := time.Now()
-		end, ran := t.execute(context.Background(), e, io, started)
+		end, ran := (*entroosv1.RunExited)(nil), false
+		if !placed {
+			if err := t.place(first.ctx, func() { first.waits(t) }); err != nil {
+				end = &entroosv1.RunExited{ExitCode: exitNotStarted, Error: err.Error()}
+				t.unqueue(err.Error())
+				first.is(t, err)
+			}
+			placed = end == nil
+		}
+		if placed {
+			end, ran = t.execute(context.Background(), e, io, func(err error) { first.is(t, err) })
+		}
 		if time.Since(begun) >= restartReset {
 			failures = 0
 		}
-		if !t.restarts(end) || fresh && !ran {
+		if !t.restarts(end) || first.fresh && !ran {
+			t.release() // before anybody is told: its ports are free
 			if t.get().GetSpec().GetRemove() {
 				if err := t.all.erase(context.Background(), t); err != nil {
 					t.all.logger.Error("container not removed", "container", t.id, "error", err)
@@ -172,7 +187,8 @@ func (t *task) run(e *Execution, io runtime.IO, fresh bool, started func(error))
 		}
 		failures++
 		// Whoever was attached has seen the end.
-		e, io, fresh, started = newExecution(), runtime.IO{}, false, func(error) {}
+		e, io = newExecution(), runtime.IO{}
+		first.fresh, first.ctx = false, context.Background()
 	}
 }
 
@@ -194,6 +210,8 @@ func (t *task) settle() error {
 // that it does.
 func (t *task) rest() {
 	switch t.get().GetState() {
+	case entroosv1.ContainerState_CONTAINER_STATE_QUEUED:
+		t.unqueue("the box stopped while it was queued")
 	case entroosv1.ContainerState_CONTAINER_STATE_RUNNING, entroosv1.ContainerState_CONTAINER_STATE_RESTARTING:
 		t.update(func(c *entroosv1.Container) {
 			c.State = entroosv1.ContainerState_CONTAINER_STATE_EXITED
@@ -279,13 +297,20 @@ func (t *task) halt(now Container, w *runtime.Workload, grace time.Duration) {
 
 // kill sends a signal to the execution under way.
 func (t *task) kill(ctx context.Context, signal int) error {
+	t.mu.Lock()
+	ends := signal == int(unix.SIGKILL) || t.workload != nil && signal == t.workload.StopSignal
+	queued := t.busy != nil && t.c.GetState() == entroosv1.ContainerState_CONTAINER_STATE_QUEUED
+	t.mu.Unlock()
+	if queued && (ends || signal == int(unix.SIGTERM) || signal == int(unix.SIGINT)) {
+		if err := t.want(true); err != nil {
+			return err
+		}
+		return t.stop(ctx, 0)
+	}
 	now, err := t.container()
 	if err != nil {
 		return err
 	}
-	t.mu.Lock()
-	ends := signal == int(unix.SIGKILL) || t.workload != nil && signal == t.workload.StopSignal
-	t.mu.Unlock()
 	if ends {
 		if err := t.want(true); err != nil {
 			return err

@@ -38,6 +38,7 @@ var namePattern = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$`)
 type Workloads struct {
 	store  *Store
 	engine Engine
+	placer Placer // may be nil
 	wake   func() // a receipt has entered the outbox
 	logger *slog.Logger
 
@@ -72,17 +73,32 @@ func NewWorkloads(store *Store, engine Engine, wake func(), logger *slog.Logger)
 }
 
 // Run makes a container and starts it. It returns when the container's process
-// runs; the execution goes on without ctx. An error of the start comes with
-// the container, which is kept, and the execution, which has ended; other
-// errors leave nothing behind.
+// runs, or waits for its place; the execution goes on without ctx. An error of
+// the start comes with the container, which is kept, and the execution, which
+// has ended; other errors leave nothing behind.
 func (w *Workloads) Run(ctx context.Context, spec *entroosv1.WorkloadSpec, io runtime.IO) (*entroosv1.Container, *Execution, error) {
+	return w.run(ctx, spec, io, nil)
+}
+
+// RunAttached is Run that waits for the container's place: queued is called when
+// it has to, and when ctx ends meanwhile, nothing has run and nothing is left.
+func (w *Workloads) RunAttached(ctx context.Context, spec *entroosv1.WorkloadSpec, io runtime.IO, queued func(*entroosv1.Container)) (*entroosv1.Container, *Execution, error) {
+	return w.run(ctx, spec, io, queued)
+}
+
+func (w *Workloads) run(ctx context.Context, spec *entroosv1.WorkloadSpec, io runtime.IO, queued func(*entroosv1.Container)) (*entroosv1.Container, *Execution, error) {
 	t, err := w.create(spec)
 	if err != nil {
 		return nil, nil, err
 	}
-	e, err := w.launch(t, io, true)
-	if e == nil {
-		return nil, nil, errors.Join(err, w.forget(ctx, t))
+	waiter := context.Background()
+	if queued != nil {
+		waiter = ctx
+	}
+	e, err := w.launch(waiter, t, io, true, queued)
+	if e == nil || errors.Is(err, ErrRefused) || errors.Is(err, ErrCancelled) || err != nil && waiter.Err() != nil && errors.Is(err, waiter.Err()) {
+		ctx = context.WithoutCancel(ctx)
+		return nil, nil, errors.Join(err, t.stop(ctx, 0), w.forget(ctx, t))
 	}
 	return t.get(), e, err
 }
@@ -94,6 +110,9 @@ func (w *Workloads) create(spec *entroosv1.WorkloadSpec) (*task, error) {
 	}
 	workload, err := w.engine.Resolve(spec)
 	if err != nil {
+		return nil, err
+	}
+	if _, err := replica(&entroosv1.Container{Spec: spec}, workload); err != nil {
 		return nil, err
 	}
 	var id [32]byte
@@ -136,7 +155,9 @@ func (w *Workloads) create(spec *entroosv1.WorkloadSpec) (*task, error) {
 
 // launch starts the goroutine that runs the container, and returns when its
 // first process runs or failed to. fresh says that an operator waits for it.
-func (w *Workloads) launch(t *task, io runtime.IO, fresh bool) (*Execution, error) {
+// While the container waits for its place, queued is called and launch goes on
+// waiting, until ctx ends; without queued it returns.
+func (w *Workloads) launch(ctx context.Context, t *task, io runtime.IO, fresh bool, queued func(*entroosv1.Container)) (*Execution, error) {
 	w.mu.Lock()
 	if w.stopping {
 		w.mu.Unlock()
@@ -150,7 +171,7 @@ func (w *Workloads) launch(t *task, io runtime.IO, fresh bool) (*Execution, erro
 	w.mu.Unlock()
 
 	e := newExecution()
-	started := make(chan error, 1)
+	first := &start{ctx: ctx, fresh: fresh, attended: queued != nil, came: make(chan error, 1), queued: make(chan struct{}, 1)}
 	Go("container "+t.id, func() {
 		defer w.running.Done()
 		defer t.end()
@@ -158,31 +179,30 @@ func (w *Workloads) launch(t *task, io runtime.IO, fresh bool) (*Execution, erro
 			if err := t.settle(); err != nil {
 				return err
 			}
-			t.run(e, io, fresh, func(err error) { started <- err })
+			t.run(e, io, first)
 			t.rest()
 			return nil
 		})
 		if err != nil {
 			t.abort(e, err)
+			first.is(t, err)
 		}
 	})
-	var err error
-	select {
-	case err = <-started:
-	case <-e.done:
+	for {
 		select {
-		case err = <-started:
-		default:
-			err = errors.New(e.exited.GetError())
+		case err := <-first.came:
+			return e, err
+		case <-first.queued:
+			if queued == nil {
+				return e, nil
+			}
+			queued(t.get())
 		}
 	}
-	if fresh {
-		t.noteStart(err)
-	}
-	return e, err
 }
 
-// Start starts a container; one that runs already goes on.
+// Start starts a container; one that runs already, or is queued, goes on. It
+// returns when the container's process runs, or waits for its place.
 func (w *Workloads) Start(id string) (*entroosv1.Container, error) {
 	t, err := w.find(id)
 	if err != nil {
@@ -195,7 +215,7 @@ func (w *Workloads) Start(id string) (*entroosv1.Container, error) {
 		return t.get(), nil
 	}
 	t.update(func(c *entroosv1.Container) { c.Restarts = 0 })
-	if _, err := w.launch(t, runtime.IO{}, true); err != nil {
+	if _, err := w.launch(context.Background(), t, runtime.IO{}, true, nil); err != nil {
 		return nil, err
 	}
 	return t.get(), nil
@@ -237,7 +257,11 @@ func (w *Workloads) Remove(ctx context.Context, id string, force bool) error {
 	}
 	if t.active() {
 		if !force {
-			return fmt.Errorf("container %s: %w; stop it first, or use force", t.name(), ErrRunning)
+			is := ErrRunning
+			if t.get().GetState() == entroosv1.ContainerState_CONTAINER_STATE_QUEUED {
+				is = ErrQueued
+			}
+			return fmt.Errorf("container %s: %w; stop it first, or use force", t.name(), is)
 		}
 		if err := t.want(true); err != nil {
 			return err
