@@ -1162,8 +1162,11 @@ type PlacementCandidate struct {
 	Chosen        bool    `protobuf:"varint,10,opt,name=chosen,proto3" json:"chosen,omitempty"`
 	// Reason why it was not chosen, or was.
 	Reason string `protobuf:"bytes,11,opt,name=reason,proto3" json:"reason,omitempty"`
-	// Filtered says that S and K were not computed: the node cannot hold it.
-	Filtered      bool `protobuf:"varint,12,opt,name=filtered,proto3" json:"filtered,omitempty"`
+	// Filtered says that the node cannot take it now; K is 0 then.
+	Filtered bool `protobuf:"varint,12,opt,name=filtered,proto3" json:"filtered,omitempty"`
+	// What the node has in all: the capacities in the dominant share.
+	CpuMilli      uint64 `protobuf:"varint,13,opt,name=cpu_milli,json=cpuMilli,proto3" json:"cpu_milli,omitempty"`
+	MemoryBytes   uint64 `protobuf:"varint,14,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1282,8 +1285,24 @@ func (x *PlacementCandidate) GetFiltered() bool {
 	return false
 }
 
+func (x *PlacementCandidate) GetCpuMilli() uint64 {
+	if x != nil {
+		return x.CpuMilli
+	}
+	return 0
+}
+
+func (x *PlacementCandidate) GetMemoryBytes() uint64 {
+	if x != nil {
+		return x.MemoryBytes
+	}
+	return 0
+}
+
 type RouterStatusRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Brief leaves out decisions, nodes' replicas and the queue.
+	Brief         bool `protobuf:"varint,1,opt,name=brief,proto3" json:"brief,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1318,6 +1337,13 @@ func (*RouterStatusRequest) Descriptor() ([]byte, []int) {
 	return file_entroos_v1_router_proto_rawDescGZIP(), []int{16}
 }
 
+func (x *RouterStatusRequest) GetBrief() bool {
+	if x != nil {
+		return x.Brief
+	}
+	return false
+}
+
 type RouterStatusResponse struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
 	StartedUnixNano int64                  `protobuf:"varint,1,opt,name=started_unix_nano,json=startedUnixNano,proto3" json:"started_unix_nano,omitempty"`
@@ -1332,7 +1358,13 @@ type RouterStatusResponse struct {
 	EntropyLeftOut bool                 `protobuf:"varint,9,opt,name=entropy_left_out,json=entropyLeftOut,proto3" json:"entropy_left_out,omitempty"`
 	// Cycle is the last time from an empty queue to the next; absent before the
 	// first one has ended.
-	Cycle         *QueueCycle `protobuf:"bytes,10,opt,name=cycle,proto3" json:"cycle,omitempty"`
+	Cycle *QueueCycle `protobuf:"bytes,10,opt,name=cycle,proto3" json:"cycle,omitempty"`
+	// Candidates are sampled in clusters of more than sample_above nodes: so many
+	// that the best of them is above the quantile with that confidence.
+	SampleSize    uint32  `protobuf:"varint,11,opt,name=sample_size,json=sampleSize,proto3" json:"sample_size,omitempty"`
+	SampleAbove   uint32  `protobuf:"varint,12,opt,name=sample_above,json=sampleAbove,proto3" json:"sample_above,omitempty"`
+	Quantile      float64 `protobuf:"fixed64,13,opt,name=quantile,proto3" json:"quantile,omitempty"`
+	Confidence    float64 `protobuf:"fixed64,14,opt,name=confidence,proto3" json:"confidence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1435,6 +1467,34 @@ func (x *RouterStatusResponse) GetCycle() *QueueCycle {
 		return x.Cycle
 	}
 	return nil
+}
+
+func (x *RouterStatusResponse) GetSampleSize() uint32 {
+	if x != nil {
+		return x.SampleSize
+	}
+	return 0
+}
+
+func (x *RouterStatusResponse) GetSampleAbove() uint32 {
+	if x != nil {
+		return x.SampleAbove
+	}
+	return 0
+}
+
+func (x *RouterStatusResponse) GetQuantile() float64 {
+	if x != nil {
+		return x.Quantile
+	}
+	return 0
+}
+
+func (x *RouterStatusResponse) GetConfidence() float64 {
+	if x != nil {
+		return x.Confidence
+	}
+	return 0
 }
 
 type RouterNodeStatus struct {
@@ -1847,7 +1907,7 @@ const file_entroos_v1_router_proto_rawDesc = "" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eOUTCOME_PLACED\x10\x01\x12\x12\n" +
 	"\x0eOUTCOME_QUEUED\x10\x02\x12\x13\n" +
-	"\x0fOUTCOME_REFUSED\x10\x03\"\xca\x02\n" +
+	"\x0fOUTCOME_REFUSED\x10\x03\"\x8a\x03\n" +
 	"\x12PlacementCandidate\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12\x1a\n" +
 	"\bhostname\x18\x02 \x01(\tR\bhostname\x12\x18\n" +
@@ -1861,8 +1921,11 @@ const file_entroos_v1_router_proto_rawDesc = "" +
 	"\x06chosen\x18\n" +
 	" \x01(\bR\x06chosen\x12\x16\n" +
 	"\x06reason\x18\v \x01(\tR\x06reason\x12\x1a\n" +
-	"\bfiltered\x18\f \x01(\bR\bfiltered\"\x15\n" +
-	"\x13RouterStatusRequest\"\xc1\x03\n" +
+	"\bfiltered\x18\f \x01(\bR\bfiltered\x12\x1b\n" +
+	"\tcpu_milli\x18\r \x01(\x04R\bcpuMilli\x12!\n" +
+	"\fmemory_bytes\x18\x0e \x01(\x04R\vmemoryBytes\"+\n" +
+	"\x13RouterStatusRequest\x12\x14\n" +
+	"\x05brief\x18\x01 \x01(\bR\x05brief\"\xc1\x04\n" +
 	"\x14RouterStatusResponse\x12*\n" +
 	"\x11started_unix_nano\x18\x01 \x01(\x03R\x0fstartedUnixNano\x122\n" +
 	"\x05nodes\x18\x02 \x03(\v2\x1c.entroos.v1.RouterNodeStatusR\x05nodes\x12.\n" +
@@ -1874,7 +1937,14 @@ const file_entroos_v1_router_proto_rawDesc = "" +
 	"\tthreshold\x18\b \x01(\x01R\tthreshold\x12(\n" +
 	"\x10entropy_left_out\x18\t \x01(\bR\x0eentropyLeftOut\x12,\n" +
 	"\x05cycle\x18\n" +
-	" \x01(\v2\x16.entroos.v1.QueueCycleR\x05cycle\"\x87\x02\n" +
+	" \x01(\v2\x16.entroos.v1.QueueCycleR\x05cycle\x12\x1f\n" +
+	"\vsample_size\x18\v \x01(\rR\n" +
+	"sampleSize\x12!\n" +
+	"\fsample_above\x18\f \x01(\rR\vsampleAbove\x12\x1a\n" +
+	"\bquantile\x18\r \x01(\x01R\bquantile\x12\x1e\n" +
+	"\n" +
+	"confidence\x18\x0e \x01(\x01R\n" +
+	"confidence\"\x87\x02\n" +
 	"\x10RouterNodeStatus\x12*\n" +
 	"\x04node\x18\x01 \x01(\v2\x16.entroos.v1.RouterNodeR\x04node\x12\x1a\n" +
 	"\bcapacity\x18\x02 \x01(\x01R\bcapacity\x12\x14\n" +
