@@ -47,6 +47,8 @@ func (b *Builder) baseFiles() []File {
 		text("/etc/passwd", "root:x:0:0:root:/root:/bin/entroos\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n"),
 		text("/etc/group", "root:x:0:\nnogroup:x:65534:\n"),
 		{Path: caCertificates, Mode: 0o644, Source: caCertificates},
+		// By this name /bin/entroos is routerd.
+		{Path: "/bin/routerd", Mode: fs.ModeSymlink, Content: "entroos"},
 		// Checks and mends the data partition before it is mounted.
 		{Path: "/bin/e2fsck", Mode: 0o755, Source: staticE2fsck},
 	}

@@ -12,6 +12,9 @@ import (
 )
 
 func main() {
+	if other := mainOf(os.Args[0]); other != nil {
+		os.Exit(other(os.Args[1:]))
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	env := newEnvironment()
