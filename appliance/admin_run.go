@@ -59,7 +59,12 @@ func (a *adminServer) Run(ctx context.Context, stream *connect.BidiStream[entroo
 	if start.GetSpec().GetStdin() {
 		io.Stdin = input
 	}
-	c, e, err := w.Run(ctx, start.GetSpec(), io)
+	c, e, err := w.RunAttached(ctx, start.GetSpec(), io, func(c *entroosv1.Container) {
+		// A client that is gone is seen by its context.
+		_ = stream.Send(&entroosv1.RunResponse{Response: &entroosv1.RunResponse_Queued{Queued: &entroosv1.RunQueued{
+			Container: c, Reason: c.GetQueuedReason(),
+		}}})
+	})
 	if c == nil {
 		return startError(nil, err)
 	}

@@ -44,6 +44,7 @@ type Box struct {
 	Workloads  *nko.Workloads
 	Outbox     *nko.Outbox
 	Ledger     *ledger.Client
+	Router     *nko.RouterLink
 	Noise      *noise.Monitor
 	Boots      *BootLog
 

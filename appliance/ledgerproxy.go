@@ -23,27 +23,27 @@ func (p *ledgerProxy) Submit(context.Context, *connect.Request[entroosv1.SubmitR
 
 // ListReceipts implements LedgerService.
 func (p *ledgerProxy) ListReceipts(ctx context.Context, r *connect.Request[entroosv1.ListReceiptsRequest]) (*connect.Response[entroosv1.ListReceiptsResponse], error) {
-	return forward(ctx, r, p.box.Ledger.Service().ListReceipts)
+	return forward(ctx, r, "ledgerd", p.box.Ledger.Service().ListReceipts)
 }
 
 // GetReceipt implements LedgerService.
 func (p *ledgerProxy) GetReceipt(ctx context.Context, r *connect.Request[entroosv1.GetReceiptRequest]) (*connect.Response[entroosv1.GetReceiptResponse], error) {
-	return forward(ctx, r, p.box.Ledger.Service().GetReceipt)
+	return forward(ctx, r, "ledgerd", p.box.Ledger.Service().GetReceipt)
 }
 
 // ExportReceipt implements LedgerService.
 func (p *ledgerProxy) ExportReceipt(ctx context.Context, r *connect.Request[entroosv1.ExportReceiptRequest]) (*connect.Response[entroosv1.ExportReceiptResponse], error) {
-	return forward(ctx, r, p.box.Ledger.Service().ExportReceipt)
+	return forward(ctx, r, "ledgerd", p.box.Ledger.Service().ExportReceipt)
 }
 
 // LedgerStatus implements LedgerService.
 func (p *ledgerProxy) LedgerStatus(ctx context.Context, r *connect.Request[entroosv1.LedgerStatusRequest]) (*connect.Response[entroosv1.LedgerStatusResponse], error) {
-	return forward(ctx, r, p.box.Ledger.Service().LedgerStatus)
+	return forward(ctx, r, "ledgerd", p.box.Ledger.Service().LedgerStatus)
 }
 
-// forward makes the same call of ledgerd: the message alone, none of the
+// forward makes the same call of a service: the message alone, none of the
 // caller's headers.
-func forward[Q, A any](ctx context.Context, r *connect.Request[Q], call func(context.Context, *connect.Request[Q]) (*connect.Response[A], error)) (*connect.Response[A], error) {
+func forward[Q, A any](ctx context.Context, r *connect.Request[Q], service string, call func(context.Context, *connect.Request[Q]) (*connect.Response[A], error)) (*connect.Response[A], error) {
 	answer, err := call(ctx, connect.NewRequest(r.Msg))
 	var cerr *connect.Error
 	switch {
@@ -52,5 +52,5 @@ func forward[Q, A any](ctx context.Context, r *connect.Request[Q], call func(con
 	case errors.As(err, &cerr) && cerr.Code() != connect.CodeUnavailable:
 		return nil, connect.NewError(cerr.Code(), errors.New(cerr.Message()))
 	}
-	return nil, connect.NewError(connect.CodeUnavailable, fmt.Errorf("ledgerd does not answer; see `services`: %w", err))
+	return nil, connect.NewError(connect.CodeUnavailable, fmt.Errorf("%s does not answer; see `services`: %w", service, err))
 }

@@ -26,7 +26,8 @@ const AdminPort = 1024
 // maxMessage bounds a message of the API, in bytes.
 const maxMessage = 16 << 20
 
-// AdminHandler serves the admin API and the ledger's read-only part.
+// AdminHandler serves the admin API, and the reading parts of the ledger's and
+// the router's.
 func AdminHandler(b *Box) http.Handler {
 	options := []connect.HandlerOption{
 		connect.WithReadMaxBytes(maxMessage),
@@ -35,6 +36,7 @@ func AdminHandler(b *Box) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(entroosv1connect.NewAdminServiceHandler(&adminServer{box: b}, options...))
 	mux.Handle(entroosv1connect.NewLedgerServiceHandler(&ledgerProxy{box: b}, options...))
+	mux.Handle(entroosv1connect.NewRouterServiceHandler(&routerProxy{box: b}, options...))
 	return mux
 }
 

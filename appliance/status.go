@@ -116,8 +116,15 @@ func (b *Box) Status(ctx context.Context) (*entroosv1.GetStatusResponse, error) 
 		return nil, err
 	}
 	if b.Workloads != nil {
-		st.ContainersRunning = uint32(len(b.Workloads.List(false)))
+		for _, c := range b.Workloads.List(false) {
+			if c.GetState() == entroosv1.ContainerState_CONTAINER_STATE_QUEUED {
+				st.ContainersQueued++
+			} else {
+				st.ContainersRunning++
+			}
+		}
 	}
+	b.placementStatus(st)
 	b.noiseStatus(st)
 	b.ledgerStatus(ctx, st)
 	return st, nil

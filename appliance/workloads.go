@@ -71,6 +71,9 @@ func (d *declared) Serve(ctx context.Context) error {
 	})
 	for {
 		holds, changed := d.box.Settings.Watch()
+		if d.box.Router != nil { // nil in tests
+			d.box.Router.Refresh() // the node may have other labels
+		}
 		failed := append(slices.Clone(imports), d.declare(ctx, holds, boot)...)
 		if ctx.Err() != nil {
 			return ctx.Err()

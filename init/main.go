@@ -123,6 +123,7 @@ func start(ctx context.Context, box *appliance.Box, tree nko.CgroupTree, dog *ap
 		box.Problem(nko.Protect("runtime", func() error { return box.StartRuntime(ctx) }))
 	}
 	box.Problem(box.StartNoise())
+	box.Problem(box.StartRouter())
 	box.Problem(box.StartAdmin())
 	box.Problem(box.StartRemote())
 

@@ -23,6 +23,15 @@ type CgroupTree struct {
 	Root string // where cgroup2 is mounted: /sys/fs/cgroup
 }
 
+// WorkloadMemory is the memory of the workloads together, in bytes, on a box
+// that has so much. One with less than twice the reserve shares what it has.
+func WorkloadMemory(total uint64) uint64 {
+	if total < 2*SystemReserve {
+		return total / 2
+	}
+	return total - SystemReserve
+}
+
 // Init makes both branches, hands every controller down to their children, and
 // keeps SystemReserve of memoryTotal (bytes) from the workloads.
 func (t CgroupTree) Init(memoryTotal uint64) error {
@@ -43,8 +52,7 @@ func (t CgroupTree) Init(memoryTotal uint64) error {
 			return err
 		}
 	}
-	// A box with less than twice the reserve shares what it has.
-	limit := max(int64(memoryTotal)-SystemReserve, int64(memoryTotal)/2)
+	limit := int64(WorkloadMemory(memoryTotal))
 	for _, w := range []struct {
 		path  string
 		bytes int64

@@ -44,6 +44,22 @@ const (
 // start at once.
 func (w *Workloads) PlaceWith(p Placer) { w.placer = p }
 
+// Replica is what would be asked of the placer for a container of that spec.
+func (w *Workloads) Replica(spec *entroosv1.WorkloadSpec) (*entroosv1.Replica, error) {
+	workload, err := w.engine.Resolve(spec)
+	if err != nil {
+		return nil, err
+	}
+	r, err := replica(&entroosv1.Container{Spec: spec}, workload)
+	if err != nil {
+		return nil, err
+	}
+	if r.Id = "spec of an image"; r.Name == "" {
+		r.Name = spec.GetImage()
+	}
+	return r, nil
+}
+
 // replica is what is asked of the placer for a container.
 func replica(c *entroosv1.Container, w *runtime.Workload) (*entroosv1.Replica, error) {
 	spec := c.GetSpec()
@@ -52,6 +68,9 @@ func replica(c *entroosv1.Container, w *runtime.Workload) (*entroosv1.Replica, e
 		CpuMilli:    orDefault(spec.GetCpuRequestMilli(), DefaultCPURequestMilli),
 		CpuWeight:   orDefault(spec.GetCpuWeight(), DefaultCPUWeight),
 		MemoryBytes: orDefault(spec.GetMemoryRequestBytes(), DefaultMemoryRequestBytes),
+	}
+	if w.ImageEntropy.Known {
+		r.Entropy = &w.ImageEntropy.Share
 	}
 	for _, p := range w.Ports {
 		port := &entroosv1.PortMapping{HostPort: uint32(p.HostPort), ContainerPort: uint32(p.ContainerPort), Protocol: p.Protocol}

@@ -128,14 +128,21 @@ func (c *watchedConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Away says since when routerd does not answer; zero while it does.
-func (l *RouterLink) Away() time.Time {
+// Away says whether routerd answers, and if not, since when.
+func (l *RouterLink) Away() (since time.Time, answers bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.answers() {
-		return time.Time{}
+	return l.away, l.answers()
+}
+
+// Check asks whether routerd answers. When it is there and says nothing, those
+// who wait for it wait no longer.
+func (l *RouterLink) Check(ctx context.Context) error {
+	_, err := l.service.RouterStatus(ctx, connect.NewRequest(&entroosv1.RouterStatusRequest{Brief: true}))
+	if connect.CodeOf(err) == connect.CodeDeadlineExceeded {
+		l.lost()
 	}
-	return l.away
+	return err
 }
 
 // answers says that the session is complete. l.mu is held.
@@ -171,7 +178,7 @@ func (l *RouterLink) Serve(ctx context.Context) error {
 			return ctx.Err()
 		}
 		delay := redialSoon
-		if away := time.Since(l.Away()); away > l.patience {
+		if since, _ := l.Away(); time.Since(since) > l.patience {
 			delay = redialBackoff.Delay(attempt)
 			if attempt == 0 {
 				l.logger.Warn("routerd does not answer: containers start without it", "error", err)
@@ -243,7 +250,7 @@ func (l *RouterLink) sync(s *session) error {
 	if l.session != s {
 		return errLost
 	}
-	l.told, l.away = facts, time.Time{}
+	l.told = facts
 	close(l.up)
 	return nil
 }
@@ -416,8 +423,17 @@ func (l *RouterLink) ask(ctx context.Context, s *session, r *entroosv1.Replica, 
 	defer cancel()
 	defer context.AfterFunc(s.ctx, Guard("end of a session with routerd", cancel))()
 	l.mu.Lock()
-	released := slices.Clone(l.released)
+	told, released := l.told, slices.Clone(l.released)
 	l.mu.Unlock()
+	// It is to decide on the node as it is now.
+	if facts := l.facts(); !facts.like(told) {
+		if err := l.tell(s, &entroosv1.SyncRequest{Node: facts.Node, Target: facts.Target}); err != nil {
+			return false, err
+		}
+		l.mu.Lock()
+		l.told = facts
+		l.mu.Unlock()
+	}
 	// A routerd that says nothing is one that is away.
 	silent := time.AfterFunc(l.patience, Guard("routerd's silence", cancel))
 	defer silent.Stop()

@@ -17,6 +17,8 @@ type Config struct {
 	Console   Console   `yaml:"console,omitzero"`
 	SSH       SSH       `yaml:"ssh,omitzero"`
 	Resources Resources `yaml:"resources,omitzero"`
+	// Labels of the box, for the constraints of workloads.
+	Labels map[string]string `yaml:"labels,omitzero"`
 	// Services are gokrazy programs beside the box's own.
 	Services []Service `yaml:"services,omitzero"`
 	// Workloads are the containers started at boot.
@@ -116,6 +118,12 @@ type Workload struct {
 	CapDrop     []string `yaml:"cap_drop,omitzero"`
 	StopSignal  string   `yaml:"stop_signal,omitzero"`
 	StopTimeout int      `yaml:"stop_timeout,omitzero"` // seconds
+
+	// What placement counts on.
+	CPURequest        float64  `yaml:"cpu_request,omitzero"`        // cores
+	CPUShares         int      `yaml:"cpu_shares,omitzero"`         // docker's, 1024 by default
+	MemoryReservation string   `yaml:"memory_reservation,omitzero"` // e.g. 32m
+	Constraints       []string `yaml:"constraints,omitzero"`        // docker swarm's
 }
 
 // Default is what holds for a box of which no file says otherwise.

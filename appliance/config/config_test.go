@@ -200,7 +200,7 @@ func TestParseErrors(t *testing.T) {
 
 func TestErrorShowsTheLine(t *testing.T) {
 	_, err := config.Parse("f.yaml", []byte("hostname: box\nsssh:\n  port: 22\n"))
-	want := "f.yaml:2:1: there is no key \"sssh\" here; there are console, hostname, images, network, resources, services, ssh, time, workloads\n" +
+	want := "f.yaml:2:1: there is no key \"sssh\" here; there are console, hostname, images, labels, network, resources, services, ssh, time, workloads\n" +
 		"  2 | sssh:\n" +
 		"    | ^"
 	if err == nil || err.Error() != want {

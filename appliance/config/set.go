@@ -252,6 +252,9 @@ func Keys() []string { return keysBelow(reflect.TypeFor[Config](), "") }
 func keysBelow(t reflect.Type, path string) []string {
 	var keys []string
 	if t.Kind() == reflect.Map {
+		if t.Elem().Kind() != reflect.Struct {
+			return nil // its keys are the user's own
+		}
 		return append([]string{path + "eth0"}, keysBelow(t.Elem(), path+"eth0.")...)
 	}
 	for i := range t.NumField() {

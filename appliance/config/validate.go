@@ -21,6 +21,7 @@ var (
 	interfacePattern = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_-]{0,14}$`) // IFNAMSIZ less the zero
 	servicePattern   = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$`)
 	bcryptPattern    = regexp.MustCompile(`^\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{53}$`)
+	labelPattern     = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_./-]{0,62}$`)
 	majorPattern     = regexp.MustCompile(`^v[0-9]+$`)
 )
 
@@ -56,6 +57,13 @@ func (d *decoder) validate() error {
 	}
 	if _, set := d.places["resources.target"]; set && !(c.Resources.Target > 0 && c.Resources.Target <= 1) {
 		d.wrong("resources.target", "%v is no fraction above 0 and up to 1", c.Resources.Target)
+	}
+	for key, value := range c.Labels {
+		if !labelPattern.MatchString(key) {
+			d.wrong("labels."+key, "%.60q is no label: letters, digits, '_', '.', '/' and '-', at most 63", key)
+		} else if len(value) > 255 || !printable(value) {
+			d.wrong("labels."+key, "%.60q is no label's value: text in a line, at most 255", value)
+		}
 	}
 	d.validateServices(c.Services)
 	d.validateWorkloads(c.Workloads)

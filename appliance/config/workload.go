@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	entroosv1 "github.com/entroos/entroos/api/entroos/v1"
+	"github.com/entroos/entroos/router"
 )
 
 // maxPorts bounds a range of ports.
@@ -82,6 +83,9 @@ func (w *Workload) Spec() (*entroosv1.WorkloadSpec, error) {
 			return wrong("cpus", "%w", err)
 		}
 	}
+	if err := w.demand(s); err != nil {
+		return nil, err
+	}
 	if w.PIDs < 0 {
 		return wrong("pids", "%d: there is always a limit", w.PIDs)
 	}
@@ -100,6 +104,55 @@ func (w *Workload) Spec() (*entroosv1.WorkloadSpec, error) {
 		return wrong("stop_timeout", "%d is no number of seconds", w.StopTimeout)
 	}
 	return s, nil
+}
+
+// demand is what placement counts on.
+func (w *Workload) demand(s *entroosv1.WorkloadSpec) (err error) {
+	if w.CPURequest != 0 {
+		if s.CpuRequestMilli, err = RequestMilli(w.CPURequest); err != nil {
+			return &keyError{"cpu_request", err}
+		}
+	}
+	if w.CPUShares != 0 {
+		if s.CpuWeight, err = WeightOfShares(w.CPUShares); err != nil {
+			return &keyError{"cpu_shares", err}
+		}
+	}
+	if w.MemoryReservation != "" {
+		if s.MemoryRequestBytes, err = ParseMemory(w.MemoryReservation); err != nil {
+			return &keyError{"memory_reservation", err}
+		}
+	}
+	if s.Limits.MemoryBytes != 0 && s.MemoryRequestBytes > s.Limits.MemoryBytes {
+		return &keyError{"memory_reservation", fmt.Errorf("%s is above the limit, memory: %s", w.MemoryReservation, w.Memory)}
+	}
+	for i, text := range w.Constraints {
+		k, err := router.ParseConstraint(text)
+		if err != nil {
+			return &keyError{index("constraints", i), err}
+		}
+		s.Constraints = append(s.Constraints, k.String())
+	}
+	return nil
+}
+
+// RequestMilli is a number of cores to count on, in thousandths of one.
+func RequestMilli(cores float64) (uint64, error) {
+	milli := math.Round(cores * 1000)
+	if !(milli >= 1 && milli <= 1e6) {
+		return 0, fmt.Errorf("%v is no number of cores from 0.001 to 1000", cores)
+	}
+	return uint64(milli), nil
+}
+
+// WeightOfShares is a CPU weight from docker's --cpu-shares, of which 1024 are
+// the usual, as 100 are of weight.
+func WeightOfShares(shares int) (uint64, error) {
+	const least, most = 2, 102_400 // docker's least; cgroup v2's most
+	if shares < least || shares > most {
+		return 0, fmt.Errorf("%d is no number of CPU shares from %d to %d", shares, least, most)
+	}
+	return max(1, uint64(math.Round(float64(shares)/1024*100))), nil
 }
 
 // ParsePort reads [IP:]HOST:CONTAINER[/udp], where both ports may be ranges of

@@ -24,6 +24,7 @@ const maxMessage = 16 << 20
 type box struct {
 	entroosv1connect.AdminServiceClient
 	ledger    entroosv1connect.LedgerServiceClient
+	router    entroosv1connect.RouterServiceClient
 	transport *http.Transport
 }
 
@@ -59,6 +60,7 @@ func (env *environment) dialBox() (*box, error) {
 	return &box{
 		AdminServiceClient: entroosv1connect.NewAdminServiceClient(client, "http://box", options),
 		ledger:             entroosv1connect.NewLedgerServiceClient(client, "http://box", options),
+		router:             entroosv1connect.NewRouterServiceClient(client, "http://box", options),
 		transport:          transport,
 	}, nil
 }

@@ -44,7 +44,7 @@ func TestConfig(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	badText := "entroos: " + bad + ":2:1: there is no key \"port\" here; there are console, hostname, images, network, resources, services, ssh, time, workloads\n" +
+	badText := "entroos: " + bad + ":2:1: there is no key \"port\" here; there are console, hostname, images, labels, network, resources, services, ssh, time, workloads\n" +
 		"  2 | port: 5\n    | ^\n"
 	const broken = "entroos: the box's own settings are not followed, and the built-in ones are:\n" + brokenOwn + "\n"
 	for _, c := range []struct {

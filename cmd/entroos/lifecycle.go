@@ -41,7 +41,10 @@ func newStartCommand(env *environment) *cobra.Command {
 		ValidArgsFunction: env.completeContainers,
 		RunE: func(c *cobra.Command, args []string) error {
 			return env.forEach(c.Context(), args, func(ctx context.Context, b *box, name string) error {
-				_, err := b.StartContainer(ctx, connect.NewRequest(&entroosv1.StartContainerRequest{Container: name}))
+				res, err := b.StartContainer(ctx, connect.NewRequest(&entroosv1.StartContainerRequest{Container: name}))
+				if err == nil {
+					env.tellQueued(res.Msg.Container, "it starts when there is room")
+				}
 				return err
 			})
 		},

@@ -66,10 +66,11 @@ func failOwn(c *cobra.Command) {
 func (env *environment) runDetached(ctx context.Context, b *box, spec *entroosv1.WorkloadSpec, asJSON bool) error {
 	stream := b.Run(ctx)
 	defer stream.CloseResponse()
-	created, err := startRun(stream, &entroosv1.RunStart{Spec: spec, Detach: true})
+	created, err := env.startRun(stream, &entroosv1.RunStart{Spec: spec, Detach: true})
 	if err != nil {
 		return err
 	}
+	env.tellQueued(created, "it starts when there is room")
 	if asJSON {
 		return env.printJSON(jsonMessage{created})
 	}
@@ -80,7 +81,7 @@ func (env *environment) runDetached(ctx context.Context, b *box, spec *entroosv1
 type runStream = connect.BidiStreamForClient[entroosv1.RunRequest, entroosv1.RunResponse]
 
 // startRun asks for a container and waits until there is one.
-func startRun(stream *runStream, start *entroosv1.RunStart) (*entroosv1.Container, error) {
+func (env *environment) startRun(stream *runStream, start *entroosv1.RunStart) (*entroosv1.Container, error) {
 	req := &entroosv1.RunRequest{Request: &entroosv1.RunRequest_Start{Start: start}}
 	// io.EOF says that the box has ended the call; Receive says why.
 	if err := stream.Send(req); err != nil && !errors.Is(err, io.EOF) {
@@ -91,15 +92,28 @@ func startRun(stream *runStream, start *entroosv1.RunStart) (*entroosv1.Containe
 			return nil, err
 		}
 	}
-	res, err := stream.Receive()
-	if err != nil {
-		return nil, streamError(err)
+	for {
+		res, err := stream.Receive()
+		if err != nil {
+			return nil, streamError(err)
+		}
+		if queued := res.GetQueued(); queued != nil {
+			env.tellQueued(queued.GetContainer(), "Ctrl-C gives it up")
+			continue
+		}
+		created := res.GetCreated()
+		if created == nil {
+			return nil, errNoAnswer
+		}
+		return created, nil
 	}
-	created := res.GetCreated()
-	if created == nil {
-		return nil, errNoAnswer
+}
+
+// tellQueued tells of a container that is queued, and what there is to do.
+func (env *environment) tellQueued(c *entroosv1.Container, what string) {
+	if c.GetState() == entroosv1.ContainerState_CONTAINER_STATE_QUEUED {
+		fmt.Fprintf(env.stderr, "entroos: %s is queued: %s; %s\n", c.GetSpec().GetName(), c.GetQueuedReason(), what)
 	}
-	return created, nil
 }
 
 // streamError names the end of a stream that ended too early.
@@ -117,7 +131,7 @@ func (env *environment) runAttached(ctx context.Context, b *box, spec *entroosv1
 	}
 	stream := b.Run(ctx)
 	defer stream.CloseResponse()
-	created, err := startRun(stream, &entroosv1.RunStart{Spec: spec, Window: a.window()})
+	created, err := env.startRun(stream, &entroosv1.RunStart{Spec: spec, Window: a.window()})
 	if err != nil {
 		return err
 	}

@@ -52,12 +52,29 @@ func (env *environment) printStatus(s *entroosv1.GetStatusResponse) error {
 	t.row("Boot disk:", dash(s.BootDisk))
 	t.row("Boot entry:", bootEntryText(s))
 	t.row("Node entropy:", nodeEntropyText(s))
-	t.row("Containers:", fmt.Sprintf("%d running", s.ContainersRunning))
+	containers := fmt.Sprintf("%d running", s.ContainersRunning)
+	if s.ContainersQueued > 0 {
+		containers += fmt.Sprintf(", %d queued", s.ContainersQueued)
+	}
+	t.row("Containers:", containers)
+	t.row("Placement:", placementText(s))
 	t.row("Receipts:", fmt.Sprintf("%d in the ledger, %d waiting", s.ReceiptsCommitted, s.ReceiptsWaiting))
 	t.row("Chain:", dash(s.ChainId))
 	t.row("Genesis:", dash(s.GenesisHash))
 	t.row("Node:", dash(s.NodeId))
 	return env.printTable(t)
+}
+
+// placementText says what decides on the start of containers.
+func placementText(s *entroosv1.GetStatusResponse) string {
+	text := map[string]string{"router": "by routerd", "alone": "without routerd"}[s.Placement]
+	if text == "" {
+		return dash("")
+	}
+	if s.PlacementNote != "" {
+		text += ": " + s.PlacementNote
+	}
+	return text
 }
 
 func stateText(s *entroosv1.GetStatusResponse) string {

@@ -12,6 +12,7 @@ import (
 
 	entroosv1 "github.com/entroos/entroos/api/entroos/v1"
 	"github.com/entroos/entroos/appliance/config"
+	"github.com/entroos/entroos/router"
 )
 
 // workloadFlags are the flags of `run` that make a workload, with docker's
@@ -24,6 +25,9 @@ type workloadFlags struct {
 	capAdd, capDrop                    []string
 	pids, stopTimeout                  int
 	tty, stdin, remove, readOnly       bool
+	cpuRequest, memoryReservation      string
+	cpuShares                          int
+	constraints                        []string
 }
 
 func (w *workloadFlags) add(f *pflag.FlagSet) {
@@ -47,6 +51,10 @@ func (w *workloadFlags) add(f *pflag.FlagSet) {
 	f.StringArrayVar(&w.capDrop, "cap-drop", nil, "drop a capability, or ALL")
 	f.StringVar(&w.hostname, "hostname", "", "host name in the container")
 	f.StringVar(&w.stopSignal, "stop-signal", "", "signal that stops it (default: the image's, or SIGTERM)")
+	f.StringVar(&w.cpuRequest, "cpu-request", "", "CPU in cores that placement counts on, e.g. 0.25 (default 0.01)")
+	f.IntVar(&w.cpuShares, "cpu-shares", 0, "part of the CPU when it is short, beside others' (default 1024)")
+	f.StringVar(&w.memoryReservation, "memory-reservation", "", "memory that placement counts on, e.g. 32m (default 4m)")
+	f.StringArrayVar(&w.constraints, "constraint", nil, "what its node must be: `node.labels.KEY==VALUE`, node.hostname!=NAME, node.id==ID")
 	f.IntVar(&w.stopTimeout, "stop-timeout", 0, "seconds from that signal to SIGKILL (default 10)")
 }
 
@@ -87,6 +95,9 @@ func (w *workloadFlags) spec(f *pflag.FlagSet, args []string) (*entroosv1.Worklo
 	if s.Limits, err = w.limits(); err != nil {
 		return nil, err
 	}
+	if err := w.demand(s); err != nil {
+		return nil, err
+	}
 	switch w.network {
 	case "bridge", "host", "none":
 	default:
@@ -102,6 +113,37 @@ func (w *workloadFlags) spec(f *pflag.FlagSet, args []string) (*entroosv1.Worklo
 	}
 	s.StopTimeoutSeconds = uint32(w.stopTimeout)
 	return s, nil
+}
+
+// demand is what placement counts on.
+func (w *workloadFlags) demand(s *entroosv1.WorkloadSpec) (err error) {
+	if w.cpuRequest != "" {
+		cores, err := strconv.ParseFloat(w.cpuRequest, 64)
+		if err != nil {
+			return fmt.Errorf("--cpu-request %s is no number of cores", w.cpuRequest)
+		}
+		if s.CpuRequestMilli, err = config.RequestMilli(cores); err != nil {
+			return fmt.Errorf("--cpu-request %w", err)
+		}
+	}
+	if w.cpuShares != 0 {
+		if s.CpuWeight, err = config.WeightOfShares(w.cpuShares); err != nil {
+			return fmt.Errorf("--cpu-shares %w", err)
+		}
+	}
+	if w.memoryReservation != "" {
+		if s.MemoryRequestBytes, err = config.ParseMemory(w.memoryReservation); err != nil {
+			return fmt.Errorf("--memory-reservation %w", err)
+		}
+	}
+	for _, text := range w.constraints {
+		k, err := router.ParseConstraint(text)
+		if err != nil {
+			return fmt.Errorf("--constraint: %w", err)
+		}
+		s.Constraints = append(s.Constraints, k.String())
+	}
+	return nil
 }
 
 func (w *workloadFlags) limits() (*entroosv1.Limits, error) {
