@@ -7,8 +7,14 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// shortenHelp makes a console's `help` fit its 24 lines: one for each command,
-// beside its group, and `exit` in the last.
+// inOneLine are commands that share a line of the console's help with the next.
+var inOneLine = map[string]string{
+	"stop":   "Stop containers, or start those that have ended",
+	"reboot": "Stop everything in order, and start again or switch off",
+}
+
+// shortenHelp makes a console's `help` fit its 24 lines: one for each command
+// or two, beside their group, and `exit` in the last.
 func shortenHelp(root *cobra.Command) {
 	long := root.HelpFunc()
 	root.SetHelpFunc(func(c *cobra.Command, args []string) {
@@ -19,9 +25,17 @@ func shortenHelp(root *cobra.Command) {
 		t := &table{list: true}
 		for _, group := range root.Groups() {
 			title := strings.TrimSuffix(group.Title, ":")
+			first := ""
 			for _, sub := range root.Commands() {
-				if sub.GroupID == group.ID && sub.IsAvailableCommand() && sub.Name() != "exit" {
-					t.row(title, sub.Name(), sub.Short)
+				switch name := sub.Name(); {
+				case sub.GroupID != group.ID || !sub.IsAvailableCommand() || name == "exit":
+				case inOneLine[name] != "":
+					first = name
+				case first != "":
+					t.row(title, first+", "+name, inOneLine[first])
+					title, first = "", ""
+				default:
+					t.row(title, name, sub.Short)
 					title = ""
 				}
 			}
