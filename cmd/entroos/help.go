@@ -9,8 +9,8 @@ import (
 
 // inOneLine are commands that share a line of the console's help with the next.
 var inOneLine = map[string]string{
-	"stop":   "Stop containers, or start those that have ended",
-	"reboot": "Stop everything in order, and start again or switch off",
+	"stop":  "Stop containers, or start those that have ended",
+	"disks": "List the box's disks, or put EntroOS on one of them",
 }
 
 // shortenHelp makes a console's `help` fit its 24 lines: one for each command
