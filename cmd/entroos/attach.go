@@ -199,7 +199,10 @@ func (a *attachment) onSignal() func(os.Signal) {
 		mu.Lock()
 		defer mu.Unlock()
 		if number == syscall.SIGINT {
-			if interrupts++; interrupts == leaveAfter {
+			switch interrupts++; interrupts {
+			case leaveAfter - 1:
+				fmt.Fprintln(a.env.stderr, "entroos: the process goes on; interrupted once more, it is left running")
+			case leaveAfter:
 				a.leave()
 			}
 		}

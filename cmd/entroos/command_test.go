@@ -399,7 +399,8 @@ func TestThirdInterruptLetsGo(t *testing.T) {
 	for range leaveAfter {
 		trial.interrupts.deliver(syscall.SIGINT)
 	}
-	if status := <-ended; status != 130 || trial.stderr.String() != "entroos: left 0123456789ab running\n" {
+	told := "entroos: the process goes on; interrupted once more, it is left running\nentroos: left 0123456789ab running\n"
+	if status := <-ended; status != 130 || trial.stderr.String() != told {
 		t.Errorf("exit %d: %s", status, trial.stderr.String())
 	}
 }

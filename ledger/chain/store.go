@@ -3,6 +3,7 @@ package chain
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"go.etcd.io/bbolt"
@@ -171,6 +172,9 @@ func (s *store) view(fn func(*view) error) error {
 	err := s.file.View(func(tx *bbolt.Tx) error {
 		return fn(&view{tx.Bucket(bucketApplication)})
 	})
+	if errors.Is(err, ledger.ErrNotFound) {
+		return err // the store is well
+	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", errStore, err)
 	}
