@@ -111,7 +111,7 @@ func TestDueHoldsBeforeOthersAreTried(t *testing.T) {
 // What a replica has waited under an earlier router counts.
 func TestWaitedBefore(t *testing.T) {
 	c := newCluster(t, node("a", 1000, 1<<30, 0.5))
-	place(t, c, Replica{ID: "1", CPU: 1000}, Replica{ID: "2", CPU: 1000, Entropy: 1, Waited: DefaultAging},
+	place(t, c, Replica{ID: "1", CPU: 1000, Entropy: 1}, Replica{ID: "2", CPU: 1000, Entropy: 1, Waited: DefaultAging},
 		Replica{ID: "3", CPU: 1000, Waited: 2 * DefaultAging})
 	d := release(t, c, start.Add(time.Second), "1")
 	if len(d) != 1 || d[0].Replica != "3" || d[0].Waited != 2*DefaultAging+time.Second {
