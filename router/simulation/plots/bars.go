@@ -22,7 +22,21 @@ var (
 	outline = draw.LineStyle{Color: black, Width: 0.6}
 	hatch   = draw.LineStyle{Color: black, Width: 0.5}
 	whisker = draw.LineStyle{Color: black, Width: 0.9}
+	halo    = draw.LineStyle{Color: color.White, Width: 2.4} // around whiskers
 )
+
+// drawWhisker draws a whisker, with arms at both ends, that stands out from
+// what is behind it. One that would be hidden by its own arms is left out.
+func drawWhisker(c draw.Canvas, x, low, high, arm vg.Length) {
+	if high-low < 2*halo.Width {
+		return
+	}
+	for _, style := range []draw.LineStyle{halo, whisker} {
+		c.StrokeLine2(style, x, low, x, high)
+		c.StrokeLine2(style, x-arm, low, x+arm, low)
+		c.StrokeLine2(style, x-arm, high, x+arm, high)
+	}
+}
 
 // Plot implements plot.Plotter.
 func (b *bars) Plot(c draw.Canvas, p *plot.Plot) {
@@ -35,11 +49,8 @@ func (b *bars) Plot(c draw.Canvas, p *plot.Plot) {
 		if b.low == nil {
 			continue
 		}
-		middle, arm := (x(b.left[i])+x(b.right[i]))/2, (x(b.right[i])-x(b.left[i]))/5
-		c.StrokeLine2(whisker, middle, y(b.low[i]), middle, y(b.high[i]))
-		for _, end := range []float64{b.low[i], b.high[i]} {
-			c.StrokeLine2(whisker, middle-arm, y(end), middle+arm, y(end))
-		}
+		middle, arm := (x(b.left[i])+x(b.right[i]))/2, (x(b.right[i])-x(b.left[i]))/6
+		drawWhisker(c, middle, y(b.low[i]), y(b.high[i]), arm)
 	}
 }
 

@@ -16,7 +16,7 @@ const binWidth = 0.02
 // correlation draws how r is distributed over the runs.
 func correlation(r *simulation.Result) (*figure, error) {
 	f := newFigure("Correlation of containers with node entropy, over the runs",
-		"Pearson's r between E_n and the number of containers, within a run (dimensionless)", "runs", r)
+		"Pearson's r between E_n and the number of containers, within a run (dimensionless)", "number of runs", r)
 	counts := make(map[int]int)
 	least, most := int(math.Floor(prototypeCorrelation/binWidth)), 0
 	for _, run := range r.Runs {
@@ -38,10 +38,11 @@ func correlation(r *simulation.Result) (*figure, error) {
 	prototype := newRule(prototypeCorrelation, true, vermilion, 1.6, 6, 3)
 	mark := newRule(simulation.LeastCorrelation, true, blue, 1.6, 1.5, 2)
 	f.Add(h, prototype, mark)
-	low := math.Floor(10*float64(least)*binWidth) / 10
+	low := math.Floor(10*float64(least)*binWidth-0.5) / 10
 	f.X.Min, f.X.Max = low, 1
 	f.X.Tick.Marker = constantTicks(ticks(low, 1, 0.1), "%.1f")
 	f.Y.Min, f.Y.Max = 0, math.Max(1, 1.05*float64(most))
+	f.Y.Tick.Marker = wholeTicks(f.Y.Max)
 	f.explain(fmt.Sprintf("runs, in intervals of %g", binWidth), h)
 	if c := r.Total.Correlation; c.Mean.Defined() {
 		mean := newRule(float64(c.Mean), true, black, 1.8)

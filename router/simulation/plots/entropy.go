@@ -3,6 +3,7 @@ package plots
 import (
 	"fmt"
 	"math"
+	"strings"
 
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
@@ -18,7 +19,7 @@ const shownPoints = 500
 
 // entropy draws how many containers each node got against its entropy.
 func entropy(r *simulation.Result) (*figure, error) {
-	f := newFigure("Containers per node against the node's entropy", "node entropy E_n (normalised, 0 to 1)", "containers on the node", r)
+	f := newFigure("Containers per node against the node's entropy", "node entropy E_n (bit per bit)", "containers on the node", r)
 	var x, y []float64
 	for _, run := range r.Runs {
 		for _, n := range run.Nodes {
@@ -31,18 +32,17 @@ func entropy(r *simulation.Result) (*figure, error) {
 	}
 	points.GlyphStyle = draw.GlyphStyle{Color: sky, Radius: 1.8, Shape: draw.RingGlyph{}}
 	f.Add(points)
-	shown := "a node"
+	f.explain("a node", points)
 	if len(x) > shownPoints {
-		shown = fmt.Sprintf("a node (the first %d of %d)", shownPoints, len(x))
+		f.note("The first %d of %d nodes are drawn as points; the means, the line and its r are over all.", shownPoints, len(x))
 	}
-	f.explain(shown, points)
 	top := 0.0
 	for _, v := range y {
 		top = max(top, v)
 	}
 	if bins := meansByEntropy(x, y); len(bins.at) > 1 && len(x) >= 20*len(bins.at) {
 		f.Add(bins)
-		f.explain("mean of all nodes by E_n; whisker: 5 % to 95 % of them", bins)
+		f.explain("mean by entropy, with 5th to 95th percentile", bins)
 	}
 	if slope, intercept, ok := leastSquares(x, y); ok {
 		low, high := simulation.NodeEntropy.Low, simulation.NodeEntropy.High
@@ -52,15 +52,17 @@ func entropy(r *simulation.Result) (*figure, error) {
 		}
 		line.LineStyle = draw.LineStyle{Color: vermilion, Width: 1.8, Dashes: []vg.Length{8, 3}}
 		f.Add(line)
-		f.explain(fmt.Sprintf("least squares over all nodes, r = %.3f", equations.PearsonCorrelation(x, y)), line)
+		formula := strings.ReplaceAll(fmt.Sprintf("%.2f + %.2f E_n", intercept, slope), "-", "−")
+		f.explain(fmt.Sprintf("least squares: %s, r = %.3f", formula, equations.PearsonCorrelation(x, y)), line)
 	}
 	if c := r.Total.Correlation; c.Mean.Defined() && r.Parameters.Runs > 1 {
-		f.explain(fmt.Sprintf("r within a run, mean of %d: %.3f", c.Defined, float64(c.Mean)))
+		f.note("Within a run, r is %.3f in the mean over the runs: nodes compete only with those of their own run.", float64(c.Mean))
 	}
 	f.X.Min, f.X.Max = simulation.NodeEntropy.Low-0.02, simulation.NodeEntropy.High+0.02
 	f.X.Tick.Marker = constantTicks(ticks(simulation.NodeEntropy.Low, simulation.NodeEntropy.High, 0.1), "%.1f")
 	f.Y.Min = 0
 	f.Y.Max = math.Max(1, top*1.04)
+	f.Y.Tick.Marker = wholeTicks(f.Y.Max)
 	return f, nil
 }
 

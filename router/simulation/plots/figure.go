@@ -28,10 +28,12 @@ var (
 // family is the font's, as the SVG names it.
 const family = "Liberation Sans"
 
-// A figure is a plot with its legend below it, where it covers nothing.
+// A figure is a plot with its legend below it, where it covers nothing, and
+// below that notes on what is drawn.
 type figure struct {
 	*plot.Plot
 	legend []legendEntry
+	notes  []string
 }
 
 type legendEntry struct {
@@ -41,17 +43,17 @@ type legendEntry struct {
 
 func newFigure(title, x, y string, r *simulation.Result) *figure {
 	f := &figure{Plot: plot.New()}
-	p := r.Parameters
-	f.Title.Text = fmt.Sprintf("%s\n%s", title, setting(p))
-	f.Title.Padding = 6
+	f.Title.Text = title
+	f.Title.Padding = 8
+	f.notes = []string{setting(r.Parameters)}
 	f.X.Label.Text, f.Y.Label.Text = x, y
 	f.X.Label.Padding, f.Y.Label.Padding = 3, 3
 	for style, size := range map[*text.Style]vg.Length{
-		&f.Title.TextStyle:   10,
+		&f.Title.TextStyle:   11,
 		&f.X.Label.TextStyle: 10, &f.Y.Label.TextStyle: 10,
 		&f.X.Tick.Label: 9, &f.Y.Tick.Label: 9,
 	} {
-		style.Font = sans(size)
+		style.Font, style.Handler = sans(size), newSubscript()
 	}
 	f.BackgroundColor = color.White
 	grid := plotter.NewGrid()
@@ -73,11 +75,16 @@ func setting(p simulation.Parameters) string {
 	if p.Nodes > 1 {
 		nodes = fmt.Sprintf("%d nodes", p.Nodes)
 	}
-	return fmt.Sprintf("%s (%s) of %s and %s containers; w = %g, T = %g", runs, seeds, nodes, p.Containers, simulation.Weight, simulation.Target)
+	return fmt.Sprintf("%s (%s) of %s and %s containers; w = %g, T = %g.", runs, seeds, nodes, p.Containers, simulation.Weight, simulation.Target)
 }
 
 func sans(size vg.Length) font.Font {
 	return font.Font{Typeface: "Liberation", Variant: "Sans", Size: size}
+}
+
+// note adds a line below the legend.
+func (f *figure) note(format string, values ...any) {
+	f.notes = append(f.notes, fmt.Sprintf(format, values...))
 }
 
 // explain adds an entry to the legend.
@@ -86,28 +93,36 @@ func (f *figure) explain(name string, thumbs ...plot.Thumbnailer) {
 }
 
 const (
-	legendRow    = 13 * vg.Length(1)
-	legendMargin = 8 * vg.Length(1)
+	legendRow = vg.Length(13)
+	noteRow   = vg.Length(11)
+	margin    = vg.Length(6)
+	indent    = vg.Length(42) // of the legend and the notes, from the left edge
 )
 
-// draw draws the plot, and the legend in two columns below it.
+// draw draws the plot, the legend in two columns below it, and the notes.
 func (f *figure) draw(c draw.Canvas) {
 	const columns = 2
 	rows := (len(f.legend) + columns - 1) / columns
-	height := legendRow*vg.Length(rows) + legendMargin
-	f.Plot.Draw(draw.Crop(c, 6, -12, height, -6))
-	width := (c.Max.X - c.Min.X - 60) / columns
+	below := 2*margin + legendRow*vg.Length(rows) + noteRow*vg.Length(len(f.notes))
+	f.Plot.Draw(draw.Crop(c, margin, -2*margin, below, -margin))
+	width := (c.Max.X - c.Min.X - indent) / columns
+	top := c.Min.Y + below - margin
 	for i, e := range f.legend {
 		l := plot.NewLegend()
-		l.TextStyle.Font = sans(9)
+		l.TextStyle.Font, l.TextStyle.Handler = sans(9), newSubscript()
 		l.Left, l.Top = true, true
 		l.ThumbnailWidth = 26
-		l.Add(e.name, e.thumbs...)
-		left := c.Min.X + 48 + width*vg.Length(i/rows)
-		top := c.Min.Y + height - legendMargin/2 - legendRow*vg.Length(i%rows)
+		l.Add(" "+e.name, e.thumbs...)
+		corner := vg.Point{X: c.Min.X + indent + width*vg.Length(i/rows), Y: top - legendRow*vg.Length(i%rows)}
 		l.Draw(draw.Canvas{Canvas: c.Canvas, Rectangle: vg.Rectangle{
-			Min: vg.Point{X: left, Y: top - legendRow}, Max: vg.Point{X: left + width, Y: top},
+			Min: vg.Point{X: corner.X, Y: corner.Y - legendRow}, Max: vg.Point{X: corner.X + width, Y: corner.Y},
 		}})
+	}
+	style := f.X.Label.TextStyle
+	style.Font = sans(8)
+	style.XAlign, style.YAlign = text.XLeft, text.YTop
+	for i, note := range f.notes {
+		c.FillText(style, vg.Point{X: c.Min.X + indent, Y: top - legendRow*vg.Length(rows) - noteRow*vg.Length(i)}, note)
 	}
 }
 

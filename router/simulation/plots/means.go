@@ -39,10 +39,7 @@ func (m *means) Plot(c draw.Canvas, p *plot.Plot) {
 	x, y := p.Transforms(&c)
 	for i, b := range m.bands {
 		at := x(m.at[i])
-		c.StrokeLine2(whisker, at, y(b.low), at, y(b.high))
-		for _, end := range []float64{b.low, b.high} {
-			c.StrokeLine2(whisker, at-3, y(end), at+3, y(end))
-		}
+		drawWhisker(c, at, y(b.low), y(b.high), 3)
 	}
 	for i, b := range m.bands {
 		point := c.Center()

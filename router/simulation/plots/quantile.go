@@ -22,12 +22,3 @@ func bandOf(values []float64) band {
 	}
 	return band{sum / float64(len(values)), quantile(values, 0.05), quantile(values, 0.95)}
 }
-
-// ticks are every step from low to high, both included.
-func ticks(low, high, step float64) []float64 {
-	var at []float64
-	for i := 0; low+float64(i)*step <= high+step/1e6; i++ {
-		at = append(at, low+float64(i)*step)
-	}
-	return at
-}

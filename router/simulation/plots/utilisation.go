@@ -47,10 +47,11 @@ func utilisation(r *simulation.Result) (*figure, error) {
 		held.add(at, at+half, bandOf(with[g]))
 		names = append(names, plot.Tick{Value: at, Label: strconv.Itoa(g + 1)})
 	}
-	bars := "bar: mean of the runs; whisker: 5 % to 95 % of them"
+	f.note("A bar is the mean over the runs, a whisker the 5th to the 95th percentile.")
+	f.note("Nodes whose containers want less than the target stay below it.")
 	if r.Parameters.Runs*r.Parameters.Nodes/groups < 20 {
 		free.low, free.high, held.low, held.high = nil, nil, nil, nil
-		bars = "bar: mean"
+		f.notes[1] = "A bar is the mean over the runs."
 	}
 	target := newRule(100*simulation.Target, false, black, 1.4)
 	prototype := newRule(prototypeUtilisation, false, vermilion, 1.4, 6, 3)
@@ -64,19 +65,10 @@ func utilisation(r *simulation.Result) (*figure, error) {
 	f.explain("with the governor", held)
 	f.explain(fmt.Sprintf("target, %.0f %%", 100*simulation.Target), target)
 	f.explain(fmt.Sprintf("prototype's mean, %.1f %%", prototypeUtilisation), prototype)
-	f.explain(bars)
 	return f, nil
 }
 
 func (b *bars) add(left, right float64, v band) {
 	b.left, b.right, b.height = append(b.left, left), append(b.right, right), append(b.height, v.mean)
 	b.low, b.high = append(b.low, v.low), append(b.high, v.high)
-}
-
-func constantTicks(at []float64, format string) plot.ConstantTicks {
-	var t plot.ConstantTicks
-	for _, v := range at {
-		t = append(t, plot.Tick{Value: v, Label: fmt.Sprintf(format, v)})
-	}
-	return t
 }
