@@ -15,23 +15,26 @@ import (
 // written before the first takes its name: an error leaves none half written.
 func Write(folder string, pictures []Picture) (paths []string, err error) {
 	made := false
-	if _, err := os.Stat(folder); errors.Is(err, fs.ErrNotExist) {
+	switch info, err := os.Stat(folder); {
+	case errors.Is(err, fs.ErrNotExist):
 		if err := os.Mkdir(folder, 0o755); err != nil {
 			return nil, fmt.Errorf("the pictures' folder cannot be made: %w", err)
 		}
 		made = true
+	case err != nil:
+		return nil, fmt.Errorf("the pictures' folder: %w", err)
+	case !info.IsDir():
+		return nil, fmt.Errorf("the pictures' folder: %s is a file", folder)
 	}
 	defer func() {
 		if err != nil && made {
-			err = errors.Join(err, os.Remove(folder)) // it is empty: nothing took its name
+			err = errors.Join(err, os.RemoveAll(folder)) // nothing but ours is in it
 		}
 	}()
 	var pending []*renameio.PendingFile
-	defer func() {
+	defer func() { // before the above: last deferred, first called
 		for _, f := range pending {
-			if e := f.Cleanup(); e != nil && err == nil {
-				err = e
-			}
+			err = errors.Join(err, f.Cleanup()) // of those that took their name, nothing
 		}
 	}()
 	for _, p := range pictures {
