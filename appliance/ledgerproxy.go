@@ -36,6 +36,16 @@ func (p *ledgerProxy) ExportReceipt(ctx context.Context, r *connect.Request[entr
 	return forward(ctx, r, "ledgerd", p.box.Ledger.Service().ExportReceipt)
 }
 
+// ProveInclusion implements LedgerService.
+func (p *ledgerProxy) ProveInclusion(ctx context.Context, r *connect.Request[entroosv1.ProveInclusionRequest]) (*connect.Response[entroosv1.ProveInclusionResponse], error) {
+	return forward(ctx, r, "ledgerd", p.box.Ledger.Service().ProveInclusion)
+}
+
+// ProveConsistency implements LedgerService.
+func (p *ledgerProxy) ProveConsistency(ctx context.Context, r *connect.Request[entroosv1.ProveConsistencyRequest]) (*connect.Response[entroosv1.ProveConsistencyResponse], error) {
+	return forward(ctx, r, "ledgerd", p.box.Ledger.Service().ProveConsistency)
+}
+
 // LedgerStatus implements LedgerService.
 func (p *ledgerProxy) LedgerStatus(ctx context.Context, r *connect.Request[entroosv1.LedgerStatusRequest]) (*connect.Response[entroosv1.LedgerStatusResponse], error) {
 	return forward(ctx, r, "ledgerd", p.box.Ledger.Service().LedgerStatus)

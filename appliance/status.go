@@ -145,11 +145,18 @@ func (b *Box) ledgerStatus(ctx context.Context, st *entroosv1.GetStatusResponse)
 	if st.ReceiptsWaiting, err = b.Store.OutboxLen(); err != nil && b.Store.Damage() == nil { // damage is told by Problems
 		unknown("the number of waiting receipts is not known", err)
 	}
+	executions, accountable := b.Store.Executions() // before the ledger is asked
 	ctx, cancel := context.WithTimeout(ctx, ledgerPatience)
 	defer cancel()
 	l, err := b.Ledger.Status(ctx)
 	if err == nil {
 		st.GenesisHash, st.ReceiptsCommitted = l.GetGenesisHash(), l.GetTreeSize()
+		if accountable == nil {
+			accountable = executions.Account(l.GetLastSequence())
+		}
+		if accountable != nil && b.Store.Damage() == nil {
+			unknown("not every execution is accounted for", accountable)
+		}
 		return
 	}
 	// Where ledgerd starts, or fails, the services tell.

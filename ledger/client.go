@@ -145,6 +145,26 @@ func (c *Client) Status(ctx context.Context) (*entroosv1.LedgerStatusResponse, e
 	return res.Msg, nil
 }
 
+// ProveInclusion returns the inclusion proof of the leaf at index in the tree of
+// the first size receipts; 0 means all of them.
+func (c *Client) ProveInclusion(ctx context.Context, index, size uint64) (*entroosv1.ProveInclusionResponse, error) {
+	res, err := c.service.ProveInclusion(ctx, connect.NewRequest(&entroosv1.ProveInclusionRequest{Index: index, Size: size}))
+	if err != nil {
+		return nil, clientError("prove inclusion", err)
+	}
+	return res.Msg, nil
+}
+
+// ProveConsistency returns the consistency proof between the trees of the first
+// first and the first second receipts; a second of 0 means all of them.
+func (c *Client) ProveConsistency(ctx context.Context, first, second uint64) (*entroosv1.ProveConsistencyResponse, error) {
+	res, err := c.service.ProveConsistency(ctx, connect.NewRequest(&entroosv1.ProveConsistencyRequest{First: first, Second: second}))
+	if err != nil {
+		return nil, clientError("prove consistency", err)
+	}
+	return res.Msg, nil
+}
+
 func clientError(what string, err error) error {
 	if connect.CodeOf(err) == connect.CodeNotFound {
 		return fmt.Errorf("%w: %w", ErrNotFound, err)

@@ -32,7 +32,8 @@ var (
 	// outbox: sequence (8 bytes, big-endian) -> the receipt's encoding.
 	bucketOutbox = []byte("nko/outbox")
 	// receipts: "last" -> sequence (8 bytes, big-endian) and P (32 bytes) of
-	// the node's last receipt.
+	// the node's last receipt; "started" -> how many executions have begun, 8
+	// bytes, big-endian.
 	bucketReceipts = []byte("nko/receipts")
 )
 
@@ -99,6 +100,9 @@ func (s *Store) init() error {
 			}
 		}
 		if err := errors.Join(bucketStarts.Create(tx), bucketNoise.Create(tx)); err != nil {
+			return err
+		}
+		if err := initStarted(tx); err != nil {
 			return err
 		}
 		identity := tx.Bucket(bucketIdentity)
@@ -209,7 +213,7 @@ func (s *Store) Begin(start StartRecord, c *entroosv1.Container) error {
 		if _, running, err := bucketStarts.Get(tx, start.Container); err != nil || running {
 			return errors.Join(err, fmt.Errorf("container %s is running", start.Container))
 		}
-		return errors.Join(bucketStarts.Put(tx, start.Container, start), putContainer(tx, c))
+		return errors.Join(bucketStarts.Put(tx, start.Container, start), countStart(tx), putContainer(tx, c))
 	})
 }
 

@@ -127,6 +127,7 @@ func TestStoreGarbledWhileOpen(t *testing.T) {
 		"Begin":           func(s *Store) error { return s.Begin(StartRecord{Container: "new"}, &entroosv1.Container{Id: "new"}) },
 		"Starts":          func(s *Store) error { _, err := s.Starts(); return err },
 		"End":             func(s *Store) error { return s.End(StartRecord{Container: id}.receipt(ledger.OutcomeExited), c) },
+		"Executions":      func(s *Store) error { _, err := s.Executions(); return err },
 		"Last":            func(s *Store) error { _, _, err := s.Last(); return err },
 		"Outbox":          func(s *Store) error { _, err := s.Outbox(0, 1000); return err },
 		"OutboxLen":       func(s *Store) error { _, err := s.OutboxLen(); return err },

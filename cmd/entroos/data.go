@@ -12,7 +12,7 @@ import (
 // newDataCommand is `data`: the ways out when the data partition is not well.
 func newDataCommand(env *environment) *cobra.Command {
 	c := &cobra.Command{
-		Use: "data", Short: "Repair a damaged data partition, or make a new one", Args: cobra.NoArgs,
+		Use: "data", Short: "Repair the data partition, or make a new one", Args: cobra.NoArgs,
 		Long: "What to do when `status` says that the data partition cannot be mounted, or that its records cannot be\n" +
 			"opened. A box whose data is well refuses both.",
 	}

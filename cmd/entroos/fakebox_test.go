@@ -36,6 +36,8 @@ type fakeBox struct {
 	imported bytes.Buffer
 	signals  chan int32
 
+	consistent bool // every equation holds
+
 	access     chan *entroosv1.WatchAccessResponse // the settings, one after the other
 	lastAccess *entroosv1.WatchAccessResponse
 }

@@ -183,6 +183,8 @@ func newLedgerStatusCommand(env *environment) *cobra.Command {
 			t.row("Height:", fmt.Sprintf("%d (blocks from %d on are kept)", s.Height, s.EarliestBlockHeight))
 			t.row("Receipts:", strconv.FormatUint(s.TreeSize, 10))
 			t.row("Tree root:", hex.EncodeToString(s.TreeRoot))
+			t.row("Validators:", fmt.Sprintf("%d, of which %d may fail; %d of %d of the voting power signed the newest block",
+				s.Validators, s.ToleratedFaults, s.SignedPower, s.TotalPower))
 			t.row("App hash:", hex.EncodeToString(s.AppHash))
 			if s.LastSequence != 0 { // of this box
 				t.row("Last receipt:", fmt.Sprintf("#%d", s.LastSequence))

@@ -49,7 +49,8 @@ func newRoot(env *environment) *cobra.Command {
 		{groupImages, "Images:", []*cobra.Command{newImagesCommand(env), newImportCommand(env), newRmiCommand(env)}},
 		{groupLedger, "Receipts:", []*cobra.Command{newLedgerCommand(env)}},
 		{groupBox, "The box:", []*cobra.Command{
-			newStatusCommand(env), newTopCommand(env), newRouterCommand(env), newServicesCommand(env), newConfigCommand(env), newDisksCommand(env),
+			newStatusCommand(env), newTopCommand(env), newRouterCommand(env), newServicesCommand(env), newEquationsCommand(env),
+			newConfigCommand(env), newDisksCommand(env),
 			newInstallCommand(env), newDataCommand(env), newRebootCommand(env), newPowerOffCommand(env), newVersionCommand(env),
 		}},
 		{groupHost, "Building and running EntroOS:", hostCommands(env)},

@@ -13,6 +13,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/entroos/entroos/equations"
 	"github.com/entroos/entroos/ledger"
 	"github.com/entroos/entroos/ledger/proof"
 )
@@ -262,3 +263,58 @@ func TestReplayFromBlocks(t *testing.T) {
 		t.Error("the last hash differs")
 	}
 }
+
+// Proofs between the ledger's trees hold by RFC 9162, against the roots that
+// the ledger says; there are none of trees that it does not have.
+func TestProve(t *testing.T) {
+	writer := newTestNode(1)
+	n := openNode(t, testConfig(t.TempDir(), writer.id()))
+	if _, err := n.ProveInclusion(0, 0); !errors.Is(err, errTree) {
+		t.Errorf("inclusion in an empty ledger: %v", err)
+	}
+	const receipts = 5
+	roots := []equations.Digest{emptyRoot()}
+	var leaves []equations.Digest
+	for range receipts {
+		raw := writer.next(t)
+		mustCommit(t, n, raw)
+		leaves = append(leaves, equations.MerkleLeaf(raw))
+		roots = append(roots, status(t, n).TreeRoot)
+	}
+	for size := uint64(1); size <= receipts; size++ {
+		for index := range size {
+			p, err := n.ProveInclusion(index, size)
+			if err != nil {
+				t.Fatal(err)
+			}
+			root, err := equations.InclusionRoot(leaves[index], index, size, p.Path)
+			if err != nil || root != roots[size] || p.Root != root || p.Size != size {
+				t.Errorf("leaf %d of %d: root %x, %v; want %x", index, size, root, err, roots[size])
+			}
+		}
+		p, err := n.ProveConsistency(size, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.Second != receipts || p.FirstRoot != roots[size] || p.SecondRoot != roots[receipts] {
+			t.Errorf("%d to %d: other roots", size, p.Second)
+		}
+		if err := equations.Consistent(size, receipts, roots[size], roots[receipts], p.Path); err != nil {
+			t.Errorf("%d to %d: %v", size, receipts, err)
+		}
+	}
+	for _, err := range []error{
+		second(n.ProveInclusion(receipts, 0)), second(n.ProveInclusion(0, receipts+1)),
+		second(n.ProveConsistency(0, 0)), second(n.ProveConsistency(3, 2)), second(n.ProveConsistency(1, receipts+1)),
+	} {
+		if !errors.Is(err, errTree) {
+			t.Errorf("a tree that is not there: %v", err)
+		}
+	}
+	s := status(t, n)
+	if s.Validators != 1 || s.Tolerated != 0 || s.SignedPower != 1 || s.TotalPower != 1 {
+		t.Errorf("%d validators, %d tolerated, signed by %d of %d", s.Validators, s.Tolerated, s.SignedPower, s.TotalPower)
+	}
+}
+
+func second[T any](_ T, err error) error { return err }

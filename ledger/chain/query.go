@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/cometbft/cometbft/types"
 	"golang.org/x/mod/sumdb/tlog"
 
+	"github.com/entroos/entroos/equations"
 	"github.com/entroos/entroos/ledger/proof"
 )
 
@@ -158,6 +160,12 @@ type Status struct {
 	// LastSequence and LastP are those of this box's newest receipt; 0 is none.
 	LastSequence uint64
 	LastP        [32]byte
+	// Validators of the ledger, and how many of them may fail in any way
+	// without harm.
+	Validators, Tolerated int
+	// SignedPower is the voting power that signed the newest block, of
+	// TotalPower; 0 before the first.
+	SignedPower, TotalPower uint64
 }
 
 // Status returns the state of the ledger.
@@ -176,5 +184,15 @@ func (n *Node) Status() (Status, error) {
 		s.LastSequence, s.LastP = node.sequence, node.proof
 		return nil
 	})
+	validators := n.genesis.Validators()
+	s.Validators, s.Tolerated = validators.Size(), equations.ByzantineTolerance(validators.Size())
+	s.TotalPower = uint64(validators.TotalVotingPower())
+	if commit := n.blocks.LoadSeenCommit(n.blocks.Height()); commit != nil {
+		for _, c := range commit.Signatures {
+			if _, v := validators.GetByAddress(c.ValidatorAddress); v != nil && c.BlockIDFlag == types.BlockIDFlagCommit {
+				s.SignedPower += uint64(v.VotingPower)
+			}
+		}
+	}
 	return s, err
 }

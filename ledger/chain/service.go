@@ -11,6 +11,7 @@ import (
 
 	entroosv1 "github.com/entroos/entroos/api/entroos/v1"
 	"github.com/entroos/entroos/api/entroos/v1/entroosv1connect"
+	"github.com/entroos/entroos/equations"
 	"github.com/entroos/entroos/ledger"
 )
 
@@ -88,6 +89,34 @@ func (s ledgerService) ExportReceipt(ctx context.Context, req *connect.Request[e
 	return connect.NewResponse(&entroosv1.ExportReceiptResponse{Proof: file}), nil
 }
 
+// ProveInclusion implements LedgerServiceHandler.
+func (s ledgerService) ProveInclusion(_ context.Context, req *connect.Request[entroosv1.ProveInclusionRequest]) (*connect.Response[entroosv1.ProveInclusionResponse], error) {
+	p, err := s.node.ProveInclusion(req.Msg.GetIndex(), req.Msg.GetSize())
+	if err != nil {
+		return nil, apiError(err)
+	}
+	return connect.NewResponse(&entroosv1.ProveInclusionResponse{Size: p.Size, Root: p.Root[:], Path: byteSlices(p.Path)}), nil
+}
+
+// ProveConsistency implements LedgerServiceHandler.
+func (s ledgerService) ProveConsistency(_ context.Context, req *connect.Request[entroosv1.ProveConsistencyRequest]) (*connect.Response[entroosv1.ProveConsistencyResponse], error) {
+	p, err := s.node.ProveConsistency(req.Msg.GetFirst(), req.Msg.GetSecond())
+	if err != nil {
+		return nil, apiError(err)
+	}
+	return connect.NewResponse(&entroosv1.ProveConsistencyResponse{
+		Second: p.Second, FirstRoot: p.FirstRoot[:], SecondRoot: p.SecondRoot[:], Path: byteSlices(p.Path),
+	}), nil
+}
+
+func byteSlices(path []equations.Digest) [][]byte {
+	slices := make([][]byte, len(path))
+	for i := range path {
+		slices[i] = path[i][:]
+	}
+	return slices
+}
+
 // LedgerStatus implements LedgerServiceHandler.
 func (s ledgerService) LedgerStatus(context.Context, *connect.Request[entroosv1.LedgerStatusRequest]) (*connect.Response[entroosv1.LedgerStatusResponse], error) {
 	st, err := s.node.Status()
@@ -104,6 +133,10 @@ func (s ledgerService) LedgerStatus(context.Context, *connect.Request[entroosv1.
 		LastSequence:        st.LastSequence,
 		LastP:               st.LastP[:],
 		EarliestBlockHeight: st.EarliestHeight,
+		Validators:          uint32(st.Validators),
+		ToleratedFaults:     uint32(st.Tolerated),
+		SignedPower:         st.SignedPower,
+		TotalPower:          st.TotalPower,
 	}
 	return connect.NewResponse(res), nil
 }
@@ -117,7 +150,7 @@ func apiError(err error) error {
 	switch {
 	case errors.Is(err, ledger.ErrNotFound):
 		code = connect.CodeNotFound
-	case errors.Is(err, errID):
+	case errors.Is(err, errID), errors.Is(err, errTree):
 		code = connect.CodeInvalidArgument
 	case errors.Is(err, errStopped), errors.Is(err, errNotProved):
 		code = connect.CodeUnavailable

@@ -116,6 +116,9 @@ func (f *File) verifyCommit(e *ledger.Evidence) error {
 		e.Power += power
 		times = append(times, cmttime.NewWeightedTime(s.Timestamp, power))
 	}
+	if !equations.Quorum(uint64(e.Power), uint64(e.TotalPower)) {
+		return fmt.Errorf("%w: commit: signed by %d of %d of the voting power", ErrRefused, e.Power, e.TotalPower)
+	}
 	e.Signed = cmttime.WeightedMedian(times, e.Power)
 	return nil
 }

@@ -70,6 +70,59 @@ func (LogsResponse_Stream) EnumDescriptor() ([]byte, []int) {
 	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{36, 0}
 }
 
+type EquationCheck_State int32
+
+const (
+	EquationCheck_STATE_UNSPECIFIED EquationCheck_State = 0
+	EquationCheck_STATE_PASS        EquationCheck_State = 1
+	EquationCheck_STATE_FAIL        EquationCheck_State = 2
+	// NOT_APPLICABLE: the row's subject does not exist on this box.
+	EquationCheck_STATE_NOT_APPLICABLE EquationCheck_State = 3
+)
+
+// Enum value maps for EquationCheck_State.
+var (
+	EquationCheck_State_name = map[int32]string{
+		0: "STATE_UNSPECIFIED",
+		1: "STATE_PASS",
+		2: "STATE_FAIL",
+		3: "STATE_NOT_APPLICABLE",
+	}
+	EquationCheck_State_value = map[string]int32{
+		"STATE_UNSPECIFIED":    0,
+		"STATE_PASS":           1,
+		"STATE_FAIL":           2,
+		"STATE_NOT_APPLICABLE": 3,
+	}
+)
+
+func (x EquationCheck_State) Enum() *EquationCheck_State {
+	p := new(EquationCheck_State)
+	*p = x
+	return p
+}
+
+func (x EquationCheck_State) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (EquationCheck_State) Descriptor() protoreflect.EnumDescriptor {
+	return file_entroos_v1_admin_proto_enumTypes[1].Descriptor()
+}
+
+func (EquationCheck_State) Type() protoreflect.EnumType {
+	return &file_entroos_v1_admin_proto_enumTypes[1]
+}
+
+func (x EquationCheck_State) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use EquationCheck_State.Descriptor instead.
+func (EquationCheck_State) EnumDescriptor() ([]byte, []int) {
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{46, 0}
+}
+
 type GetVersionRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2936,6 +2989,215 @@ func (x *Usage) GetIoWriteBytes() uint64 {
 	return 0
 }
 
+type CheckEquationsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckEquationsRequest) Reset() {
+	*x = CheckEquationsRequest{}
+	mi := &file_entroos_v1_admin_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckEquationsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckEquationsRequest) ProtoMessage() {}
+
+func (x *CheckEquationsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_entroos_v1_admin_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckEquationsRequest.ProtoReflect.Descriptor instead.
+func (*CheckEquationsRequest) Descriptor() ([]byte, []int) {
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{44}
+}
+
+type CheckEquationsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Checks in order of their numbers.
+	Checks []*EquationCheck `protobuf:"bytes,1,rep,name=checks,proto3" json:"checks,omitempty"`
+	// Hold of the rows that apply; the others are in neither number.
+	Hold          uint32 `protobuf:"varint,2,opt,name=hold,proto3" json:"hold,omitempty"`
+	Apply         uint32 `protobuf:"varint,3,opt,name=apply,proto3" json:"apply,omitempty"`
+	TimeUnixNano  int64  `protobuf:"varint,4,opt,name=time_unix_nano,json=timeUnixNano,proto3" json:"time_unix_nano,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckEquationsResponse) Reset() {
+	*x = CheckEquationsResponse{}
+	mi := &file_entroos_v1_admin_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckEquationsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckEquationsResponse) ProtoMessage() {}
+
+func (x *CheckEquationsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_entroos_v1_admin_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckEquationsResponse.ProtoReflect.Descriptor instead.
+func (*CheckEquationsResponse) Descriptor() ([]byte, []int) {
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *CheckEquationsResponse) GetChecks() []*EquationCheck {
+	if x != nil {
+		return x.Checks
+	}
+	return nil
+}
+
+func (x *CheckEquationsResponse) GetHold() uint32 {
+	if x != nil {
+		return x.Hold
+	}
+	return 0
+}
+
+func (x *CheckEquationsResponse) GetApply() uint32 {
+	if x != nil {
+		return x.Apply
+	}
+	return 0
+}
+
+func (x *CheckEquationsResponse) GetTimeUnixNano() int64 {
+	if x != nil {
+		return x.TimeUnixNano
+	}
+	return 0
+}
+
+// EquationCheck is one governing equation and what its live check came to.
+type EquationCheck struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Number  uint32                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	Section string                 `protobuf:"bytes,2,opt,name=section,proto3" json:"section,omitempty"`
+	Name    string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	Formula string                 `protobuf:"bytes,4,opt,name=formula,proto3" json:"formula,omitempty"`
+	// Component where the equation is at work.
+	Component string              `protobuf:"bytes,5,opt,name=component,proto3" json:"component,omitempty"`
+	Invariant string              `protobuf:"bytes,6,opt,name=invariant,proto3" json:"invariant,omitempty"`
+	State     EquationCheck_State `protobuf:"varint,7,opt,name=state,proto3,enum=entroos.v1.EquationCheck_State" json:"state,omitempty"`
+	// Seen is the value seen; or why the row does not apply.
+	Seen          string `protobuf:"bytes,8,opt,name=seen,proto3" json:"seen,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EquationCheck) Reset() {
+	*x = EquationCheck{}
+	mi := &file_entroos_v1_admin_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EquationCheck) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EquationCheck) ProtoMessage() {}
+
+func (x *EquationCheck) ProtoReflect() protoreflect.Message {
+	mi := &file_entroos_v1_admin_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EquationCheck.ProtoReflect.Descriptor instead.
+func (*EquationCheck) Descriptor() ([]byte, []int) {
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *EquationCheck) GetNumber() uint32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *EquationCheck) GetSection() string {
+	if x != nil {
+		return x.Section
+	}
+	return ""
+}
+
+func (x *EquationCheck) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *EquationCheck) GetFormula() string {
+	if x != nil {
+		return x.Formula
+	}
+	return ""
+}
+
+func (x *EquationCheck) GetComponent() string {
+	if x != nil {
+		return x.Component
+	}
+	return ""
+}
+
+func (x *EquationCheck) GetInvariant() string {
+	if x != nil {
+		return x.Invariant
+	}
+	return ""
+}
+
+func (x *EquationCheck) GetState() EquationCheck_State {
+	if x != nil {
+		return x.State
+	}
+	return EquationCheck_STATE_UNSPECIFIED
+}
+
+func (x *EquationCheck) GetSeen() string {
+	if x != nil {
+		return x.Seen
+	}
+	return ""
+}
+
 type WatchAccessRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2944,7 +3206,7 @@ type WatchAccessRequest struct {
 
 func (x *WatchAccessRequest) Reset() {
 	*x = WatchAccessRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[44]
+	mi := &file_entroos_v1_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2956,7 +3218,7 @@ func (x *WatchAccessRequest) String() string {
 func (*WatchAccessRequest) ProtoMessage() {}
 
 func (x *WatchAccessRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[44]
+	mi := &file_entroos_v1_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2969,7 +3231,7 @@ func (x *WatchAccessRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchAccessRequest.ProtoReflect.Descriptor instead.
 func (*WatchAccessRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{44}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{47}
 }
 
 type WatchAccessResponse struct {
@@ -2988,7 +3250,7 @@ type WatchAccessResponse struct {
 
 func (x *WatchAccessResponse) Reset() {
 	*x = WatchAccessResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[45]
+	mi := &file_entroos_v1_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3000,7 +3262,7 @@ func (x *WatchAccessResponse) String() string {
 func (*WatchAccessResponse) ProtoMessage() {}
 
 func (x *WatchAccessResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[45]
+	mi := &file_entroos_v1_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3013,7 +3275,7 @@ func (x *WatchAccessResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchAccessResponse.ProtoReflect.Descriptor instead.
 func (*WatchAccessResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{45}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *WatchAccessResponse) GetHostname() string {
@@ -3052,7 +3314,7 @@ type GetConfigRequest struct {
 
 func (x *GetConfigRequest) Reset() {
 	*x = GetConfigRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[46]
+	mi := &file_entroos_v1_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3064,7 +3326,7 @@ func (x *GetConfigRequest) String() string {
 func (*GetConfigRequest) ProtoMessage() {}
 
 func (x *GetConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[46]
+	mi := &file_entroos_v1_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3077,7 +3339,7 @@ func (x *GetConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConfigRequest.ProtoReflect.Descriptor instead.
 func (*GetConfigRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{46}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{49}
 }
 
 type GetConfigResponse struct {
@@ -3095,7 +3357,7 @@ type GetConfigResponse struct {
 
 func (x *GetConfigResponse) Reset() {
 	*x = GetConfigResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[47]
+	mi := &file_entroos_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3107,7 +3369,7 @@ func (x *GetConfigResponse) String() string {
 func (*GetConfigResponse) ProtoMessage() {}
 
 func (x *GetConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[47]
+	mi := &file_entroos_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3120,7 +3382,7 @@ func (x *GetConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConfigResponse.ProtoReflect.Descriptor instead.
 func (*GetConfigResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{47}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *GetConfigResponse) GetBuiltIn() string {
@@ -3160,7 +3422,7 @@ type CheckConfigRequest struct {
 
 func (x *CheckConfigRequest) Reset() {
 	*x = CheckConfigRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[48]
+	mi := &file_entroos_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3172,7 +3434,7 @@ func (x *CheckConfigRequest) String() string {
 func (*CheckConfigRequest) ProtoMessage() {}
 
 func (x *CheckConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[48]
+	mi := &file_entroos_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3185,7 +3447,7 @@ func (x *CheckConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckConfigRequest.ProtoReflect.Descriptor instead.
 func (*CheckConfigRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{48}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *CheckConfigRequest) GetYaml() string {
@@ -3204,7 +3466,7 @@ type CheckConfigResponse struct {
 
 func (x *CheckConfigResponse) Reset() {
 	*x = CheckConfigResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[49]
+	mi := &file_entroos_v1_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3216,7 +3478,7 @@ func (x *CheckConfigResponse) String() string {
 func (*CheckConfigResponse) ProtoMessage() {}
 
 func (x *CheckConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[49]
+	mi := &file_entroos_v1_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3229,7 +3491,7 @@ func (x *CheckConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckConfigResponse.ProtoReflect.Descriptor instead.
 func (*CheckConfigResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{49}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *CheckConfigResponse) GetEffective() string {
@@ -3253,7 +3515,7 @@ type SetConfigRequest struct {
 
 func (x *SetConfigRequest) Reset() {
 	*x = SetConfigRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[50]
+	mi := &file_entroos_v1_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3265,7 +3527,7 @@ func (x *SetConfigRequest) String() string {
 func (*SetConfigRequest) ProtoMessage() {}
 
 func (x *SetConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[50]
+	mi := &file_entroos_v1_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3278,7 +3540,7 @@ func (x *SetConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetConfigRequest.ProtoReflect.Descriptor instead.
 func (*SetConfigRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{50}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *SetConfigRequest) GetFile() string {
@@ -3313,7 +3575,7 @@ type SetConfigResponse struct {
 
 func (x *SetConfigResponse) Reset() {
 	*x = SetConfigResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[51]
+	mi := &file_entroos_v1_admin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3325,7 +3587,7 @@ func (x *SetConfigResponse) String() string {
 func (*SetConfigResponse) ProtoMessage() {}
 
 func (x *SetConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[51]
+	mi := &file_entroos_v1_admin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3338,7 +3600,7 @@ func (x *SetConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetConfigResponse.ProtoReflect.Descriptor instead.
 func (*SetConfigResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{51}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *SetConfigResponse) GetEffective() string {
@@ -3363,7 +3625,7 @@ type ListDisksRequest struct {
 
 func (x *ListDisksRequest) Reset() {
 	*x = ListDisksRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[52]
+	mi := &file_entroos_v1_admin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3375,7 +3637,7 @@ func (x *ListDisksRequest) String() string {
 func (*ListDisksRequest) ProtoMessage() {}
 
 func (x *ListDisksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[52]
+	mi := &file_entroos_v1_admin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3388,7 +3650,7 @@ func (x *ListDisksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDisksRequest.ProtoReflect.Descriptor instead.
 func (*ListDisksRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{52}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{55}
 }
 
 type ListDisksResponse struct {
@@ -3400,7 +3662,7 @@ type ListDisksResponse struct {
 
 func (x *ListDisksResponse) Reset() {
 	*x = ListDisksResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[53]
+	mi := &file_entroos_v1_admin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3412,7 +3674,7 @@ func (x *ListDisksResponse) String() string {
 func (*ListDisksResponse) ProtoMessage() {}
 
 func (x *ListDisksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[53]
+	mi := &file_entroos_v1_admin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3425,7 +3687,7 @@ func (x *ListDisksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDisksResponse.ProtoReflect.Descriptor instead.
 func (*ListDisksResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{53}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ListDisksResponse) GetDisks() []*Disk {
@@ -3453,7 +3715,7 @@ type Disk struct {
 
 func (x *Disk) Reset() {
 	*x = Disk{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[54]
+	mi := &file_entroos_v1_admin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3465,7 +3727,7 @@ func (x *Disk) String() string {
 func (*Disk) ProtoMessage() {}
 
 func (x *Disk) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[54]
+	mi := &file_entroos_v1_admin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3478,7 +3740,7 @@ func (x *Disk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Disk.ProtoReflect.Descriptor instead.
 func (*Disk) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{54}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *Disk) GetDevice() string {
@@ -3534,7 +3796,7 @@ type InstallRequest struct {
 
 func (x *InstallRequest) Reset() {
 	*x = InstallRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[55]
+	mi := &file_entroos_v1_admin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3546,7 +3808,7 @@ func (x *InstallRequest) String() string {
 func (*InstallRequest) ProtoMessage() {}
 
 func (x *InstallRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[55]
+	mi := &file_entroos_v1_admin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3559,7 +3821,7 @@ func (x *InstallRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstallRequest.ProtoReflect.Descriptor instead.
 func (*InstallRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{55}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *InstallRequest) GetDevice() string {
@@ -3590,7 +3852,7 @@ type InstallResponse struct {
 
 func (x *InstallResponse) Reset() {
 	*x = InstallResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[56]
+	mi := &file_entroos_v1_admin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3602,7 +3864,7 @@ func (x *InstallResponse) String() string {
 func (*InstallResponse) ProtoMessage() {}
 
 func (x *InstallResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[56]
+	mi := &file_entroos_v1_admin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3615,7 +3877,7 @@ func (x *InstallResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstallResponse.ProtoReflect.Descriptor instead.
 func (*InstallResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{56}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *InstallResponse) GetStep() string {
@@ -3654,7 +3916,7 @@ type RepairDataRequest struct {
 
 func (x *RepairDataRequest) Reset() {
 	*x = RepairDataRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[57]
+	mi := &file_entroos_v1_admin_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3666,7 +3928,7 @@ func (x *RepairDataRequest) String() string {
 func (*RepairDataRequest) ProtoMessage() {}
 
 func (x *RepairDataRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[57]
+	mi := &file_entroos_v1_admin_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3679,7 +3941,7 @@ func (x *RepairDataRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairDataRequest.ProtoReflect.Descriptor instead.
 func (*RepairDataRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{57}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{60}
 }
 
 type RepairDataResponse struct {
@@ -3692,7 +3954,7 @@ type RepairDataResponse struct {
 
 func (x *RepairDataResponse) Reset() {
 	*x = RepairDataResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[58]
+	mi := &file_entroos_v1_admin_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3704,7 +3966,7 @@ func (x *RepairDataResponse) String() string {
 func (*RepairDataResponse) ProtoMessage() {}
 
 func (x *RepairDataResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[58]
+	mi := &file_entroos_v1_admin_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3717,7 +3979,7 @@ func (x *RepairDataResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairDataResponse.ProtoReflect.Descriptor instead.
 func (*RepairDataResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{58}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *RepairDataResponse) GetOutput() []byte {
@@ -3738,7 +4000,7 @@ type ResetDataRequest struct {
 
 func (x *ResetDataRequest) Reset() {
 	*x = ResetDataRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[59]
+	mi := &file_entroos_v1_admin_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3750,7 +4012,7 @@ func (x *ResetDataRequest) String() string {
 func (*ResetDataRequest) ProtoMessage() {}
 
 func (x *ResetDataRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[59]
+	mi := &file_entroos_v1_admin_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3763,7 +4025,7 @@ func (x *ResetDataRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResetDataRequest.ProtoReflect.Descriptor instead.
 func (*ResetDataRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{59}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *ResetDataRequest) GetKeepVolumes() bool {
@@ -3781,7 +4043,7 @@ type ResetDataResponse struct {
 
 func (x *ResetDataResponse) Reset() {
 	*x = ResetDataResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[60]
+	mi := &file_entroos_v1_admin_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3793,7 +4055,7 @@ func (x *ResetDataResponse) String() string {
 func (*ResetDataResponse) ProtoMessage() {}
 
 func (x *ResetDataResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[60]
+	mi := &file_entroos_v1_admin_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3806,7 +4068,7 @@ func (x *ResetDataResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResetDataResponse.ProtoReflect.Descriptor instead.
 func (*ResetDataResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{60}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{63}
 }
 
 type RebootRequest struct {
@@ -3817,7 +4079,7 @@ type RebootRequest struct {
 
 func (x *RebootRequest) Reset() {
 	*x = RebootRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[61]
+	mi := &file_entroos_v1_admin_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3829,7 +4091,7 @@ func (x *RebootRequest) String() string {
 func (*RebootRequest) ProtoMessage() {}
 
 func (x *RebootRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[61]
+	mi := &file_entroos_v1_admin_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3842,7 +4104,7 @@ func (x *RebootRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebootRequest.ProtoReflect.Descriptor instead.
 func (*RebootRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{61}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{64}
 }
 
 type RebootResponse struct {
@@ -3853,7 +4115,7 @@ type RebootResponse struct {
 
 func (x *RebootResponse) Reset() {
 	*x = RebootResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[62]
+	mi := &file_entroos_v1_admin_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3865,7 +4127,7 @@ func (x *RebootResponse) String() string {
 func (*RebootResponse) ProtoMessage() {}
 
 func (x *RebootResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[62]
+	mi := &file_entroos_v1_admin_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3878,7 +4140,7 @@ func (x *RebootResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebootResponse.ProtoReflect.Descriptor instead.
 func (*RebootResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{62}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{65}
 }
 
 type PowerOffRequest struct {
@@ -3889,7 +4151,7 @@ type PowerOffRequest struct {
 
 func (x *PowerOffRequest) Reset() {
 	*x = PowerOffRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[63]
+	mi := &file_entroos_v1_admin_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3901,7 +4163,7 @@ func (x *PowerOffRequest) String() string {
 func (*PowerOffRequest) ProtoMessage() {}
 
 func (x *PowerOffRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[63]
+	mi := &file_entroos_v1_admin_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3914,7 +4176,7 @@ func (x *PowerOffRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PowerOffRequest.ProtoReflect.Descriptor instead.
 func (*PowerOffRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{63}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{66}
 }
 
 type PowerOffResponse struct {
@@ -3925,7 +4187,7 @@ type PowerOffResponse struct {
 
 func (x *PowerOffResponse) Reset() {
 	*x = PowerOffResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[64]
+	mi := &file_entroos_v1_admin_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3937,7 +4199,7 @@ func (x *PowerOffResponse) String() string {
 func (*PowerOffResponse) ProtoMessage() {}
 
 func (x *PowerOffResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[64]
+	mi := &file_entroos_v1_admin_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3950,7 +4212,7 @@ func (x *PowerOffResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PowerOffResponse.ProtoReflect.Descriptor instead.
 func (*PowerOffResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{64}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{67}
 }
 
 var File_entroos_v1_admin_proto protoreflect.FileDescriptor
@@ -4157,7 +4419,29 @@ const file_entroos_v1_admin_proto_rawDesc = "" +
 	"\x12memory_limit_bytes\x18\x05 \x01(\x04R\x10memoryLimitBytes\x12\x12\n" +
 	"\x04pids\x18\x06 \x01(\x04R\x04pids\x12\"\n" +
 	"\rio_read_bytes\x18\a \x01(\x04R\vioReadBytes\x12$\n" +
-	"\x0eio_write_bytes\x18\b \x01(\x04R\fioWriteBytes\"\x14\n" +
+	"\x0eio_write_bytes\x18\b \x01(\x04R\fioWriteBytes\"\x17\n" +
+	"\x15CheckEquationsRequest\"\x9b\x01\n" +
+	"\x16CheckEquationsResponse\x121\n" +
+	"\x06checks\x18\x01 \x03(\v2\x19.entroos.v1.EquationCheckR\x06checks\x12\x12\n" +
+	"\x04hold\x18\x02 \x01(\rR\x04hold\x12\x14\n" +
+	"\x05apply\x18\x03 \x01(\rR\x05apply\x12$\n" +
+	"\x0etime_unix_nano\x18\x04 \x01(\x03R\ftimeUnixNano\"\xd0\x02\n" +
+	"\rEquationCheck\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\rR\x06number\x12\x18\n" +
+	"\asection\x18\x02 \x01(\tR\asection\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x18\n" +
+	"\aformula\x18\x04 \x01(\tR\aformula\x12\x1c\n" +
+	"\tcomponent\x18\x05 \x01(\tR\tcomponent\x12\x1c\n" +
+	"\tinvariant\x18\x06 \x01(\tR\tinvariant\x125\n" +
+	"\x05state\x18\a \x01(\x0e2\x1f.entroos.v1.EquationCheck.StateR\x05state\x12\x12\n" +
+	"\x04seen\x18\b \x01(\tR\x04seen\"X\n" +
+	"\x05State\x12\x15\n" +
+	"\x11STATE_UNSPECIFIED\x10\x00\x12\x0e\n" +
+	"\n" +
+	"STATE_PASS\x10\x01\x12\x0e\n" +
+	"\n" +
+	"STATE_FAIL\x10\x02\x12\x18\n" +
+	"\x14STATE_NOT_APPLICABLE\x10\x03\"\x14\n" +
 	"\x12WatchAccessRequest\"\xa0\x01\n" +
 	"\x13WatchAccessResponse\x12\x1a\n" +
 	"\bhostname\x18\x01 \x01(\tR\bhostname\x12'\n" +
@@ -4211,7 +4495,7 @@ const file_entroos_v1_admin_proto_rawDesc = "" +
 	"\rRebootRequest\"\x10\n" +
 	"\x0eRebootResponse\"\x11\n" +
 	"\x0fPowerOffRequest\"\x12\n" +
-	"\x10PowerOffResponse2\xb5\x10\n" +
+	"\x10PowerOffResponse2\x8e\x11\n" +
 	"\fAdminService\x12K\n" +
 	"\n" +
 	"GetVersion\x12\x1d.entroos.v1.GetVersionRequest\x1a\x1e.entroos.v1.GetVersionResponse\x12H\n" +
@@ -4232,7 +4516,8 @@ const file_entroos_v1_admin_proto_rawDesc = "" +
 	"\x04Logs\x12\x17.entroos.v1.LogsRequest\x1a\x18.entroos.v1.LogsResponse0\x01\x12=\n" +
 	"\x04Exec\x12\x17.entroos.v1.ExecRequest\x1a\x18.entroos.v1.ExecResponse(\x010\x01\x12M\n" +
 	"\n" +
-	"WatchUsage\x12\x1d.entroos.v1.WatchUsageRequest\x1a\x1e.entroos.v1.WatchUsageResponse0\x01\x12P\n" +
+	"WatchUsage\x12\x1d.entroos.v1.WatchUsageRequest\x1a\x1e.entroos.v1.WatchUsageResponse0\x01\x12W\n" +
+	"\x0eCheckEquations\x12!.entroos.v1.CheckEquationsRequest\x1a\".entroos.v1.CheckEquationsResponse\x12P\n" +
 	"\vWatchAccess\x12\x1e.entroos.v1.WatchAccessRequest\x1a\x1f.entroos.v1.WatchAccessResponse0\x01\x12H\n" +
 	"\tGetConfig\x12\x1c.entroos.v1.GetConfigRequest\x1a\x1d.entroos.v1.GetConfigResponse\x12N\n" +
 	"\vCheckConfig\x12\x1e.entroos.v1.CheckConfigRequest\x1a\x1f.entroos.v1.CheckConfigResponse\x12H\n" +
@@ -4257,165 +4542,173 @@ func file_entroos_v1_admin_proto_rawDescGZIP() []byte {
 	return file_entroos_v1_admin_proto_rawDescData
 }
 
-var file_entroos_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_entroos_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 65)
+var file_entroos_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_entroos_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 68)
 var file_entroos_v1_admin_proto_goTypes = []any{
 	(LogsResponse_Stream)(0),        // 0: entroos.v1.LogsResponse.Stream
-	(*GetVersionRequest)(nil),       // 1: entroos.v1.GetVersionRequest
-	(*GetVersionResponse)(nil),      // 2: entroos.v1.GetVersionResponse
-	(*GetStatusRequest)(nil),        // 3: entroos.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),       // 4: entroos.v1.GetStatusResponse
-	(*PreviousBoot)(nil),            // 5: entroos.v1.PreviousBoot
-	(*Service)(nil),                 // 6: entroos.v1.Service
-	(*ListServicesRequest)(nil),     // 7: entroos.v1.ListServicesRequest
-	(*ListServicesResponse)(nil),    // 8: entroos.v1.ListServicesResponse
-	(*SignalServiceRequest)(nil),    // 9: entroos.v1.SignalServiceRequest
-	(*SignalServiceResponse)(nil),   // 10: entroos.v1.SignalServiceResponse
-	(*ListImagesRequest)(nil),       // 11: entroos.v1.ListImagesRequest
-	(*ListImagesResponse)(nil),      // 12: entroos.v1.ListImagesResponse
-	(*ImportImageRequest)(nil),      // 13: entroos.v1.ImportImageRequest
-	(*ImportImageResponse)(nil),     // 14: entroos.v1.ImportImageResponse
-	(*RemoveImageRequest)(nil),      // 15: entroos.v1.RemoveImageRequest
-	(*RemoveImageResponse)(nil),     // 16: entroos.v1.RemoveImageResponse
-	(*PruneImagesRequest)(nil),      // 17: entroos.v1.PruneImagesRequest
-	(*PruneImagesResponse)(nil),     // 18: entroos.v1.PruneImagesResponse
-	(*WindowSize)(nil),              // 19: entroos.v1.WindowSize
-	(*ProcessInput)(nil),            // 20: entroos.v1.ProcessInput
-	(*RunRequest)(nil),              // 21: entroos.v1.RunRequest
-	(*RunStart)(nil),                // 22: entroos.v1.RunStart
-	(*RunResponse)(nil),             // 23: entroos.v1.RunResponse
-	(*RunQueued)(nil),               // 24: entroos.v1.RunQueued
-	(*RunExited)(nil),               // 25: entroos.v1.RunExited
-	(*ListContainersRequest)(nil),   // 26: entroos.v1.ListContainersRequest
-	(*ListContainersResponse)(nil),  // 27: entroos.v1.ListContainersResponse
-	(*StopContainerRequest)(nil),    // 28: entroos.v1.StopContainerRequest
-	(*StopContainerResponse)(nil),   // 29: entroos.v1.StopContainerResponse
-	(*StartContainerRequest)(nil),   // 30: entroos.v1.StartContainerRequest
-	(*StartContainerResponse)(nil),  // 31: entroos.v1.StartContainerResponse
-	(*KillContainerRequest)(nil),    // 32: entroos.v1.KillContainerRequest
-	(*KillContainerResponse)(nil),   // 33: entroos.v1.KillContainerResponse
-	(*RemoveContainerRequest)(nil),  // 34: entroos.v1.RemoveContainerRequest
-	(*RemoveContainerResponse)(nil), // 35: entroos.v1.RemoveContainerResponse
-	(*LogsRequest)(nil),             // 36: entroos.v1.LogsRequest
-	(*LogsResponse)(nil),            // 37: entroos.v1.LogsResponse
-	(*ExecRequest)(nil),             // 38: entroos.v1.ExecRequest
-	(*ExecStart)(nil),               // 39: entroos.v1.ExecStart
-	(*ExecResponse)(nil),            // 40: entroos.v1.ExecResponse
-	(*ExecExited)(nil),              // 41: entroos.v1.ExecExited
-	(*WatchUsageRequest)(nil),       // 42: entroos.v1.WatchUsageRequest
-	(*WatchUsageResponse)(nil),      // 43: entroos.v1.WatchUsageResponse
-	(*Usage)(nil),                   // 44: entroos.v1.Usage
-	(*WatchAccessRequest)(nil),      // 45: entroos.v1.WatchAccessRequest
-	(*WatchAccessResponse)(nil),     // 46: entroos.v1.WatchAccessResponse
-	(*GetConfigRequest)(nil),        // 47: entroos.v1.GetConfigRequest
-	(*GetConfigResponse)(nil),       // 48: entroos.v1.GetConfigResponse
-	(*CheckConfigRequest)(nil),      // 49: entroos.v1.CheckConfigRequest
-	(*CheckConfigResponse)(nil),     // 50: entroos.v1.CheckConfigResponse
-	(*SetConfigRequest)(nil),        // 51: entroos.v1.SetConfigRequest
-	(*SetConfigResponse)(nil),       // 52: entroos.v1.SetConfigResponse
-	(*ListDisksRequest)(nil),        // 53: entroos.v1.ListDisksRequest
-	(*ListDisksResponse)(nil),       // 54: entroos.v1.ListDisksResponse
-	(*Disk)(nil),                    // 55: entroos.v1.Disk
-	(*InstallRequest)(nil),          // 56: entroos.v1.InstallRequest
-	(*InstallResponse)(nil),         // 57: entroos.v1.InstallResponse
-	(*RepairDataRequest)(nil),       // 58: entroos.v1.RepairDataRequest
-	(*RepairDataResponse)(nil),      // 59: entroos.v1.RepairDataResponse
-	(*ResetDataRequest)(nil),        // 60: entroos.v1.ResetDataRequest
-	(*ResetDataResponse)(nil),       // 61: entroos.v1.ResetDataResponse
-	(*RebootRequest)(nil),           // 62: entroos.v1.RebootRequest
-	(*RebootResponse)(nil),          // 63: entroos.v1.RebootResponse
-	(*PowerOffRequest)(nil),         // 64: entroos.v1.PowerOffRequest
-	(*PowerOffResponse)(nil),        // 65: entroos.v1.PowerOffResponse
-	(*Image)(nil),                   // 66: entroos.v1.Image
-	(*WorkloadSpec)(nil),            // 67: entroos.v1.WorkloadSpec
-	(*Container)(nil),               // 68: entroos.v1.Container
+	(EquationCheck_State)(0),        // 1: entroos.v1.EquationCheck.State
+	(*GetVersionRequest)(nil),       // 2: entroos.v1.GetVersionRequest
+	(*GetVersionResponse)(nil),      // 3: entroos.v1.GetVersionResponse
+	(*GetStatusRequest)(nil),        // 4: entroos.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),       // 5: entroos.v1.GetStatusResponse
+	(*PreviousBoot)(nil),            // 6: entroos.v1.PreviousBoot
+	(*Service)(nil),                 // 7: entroos.v1.Service
+	(*ListServicesRequest)(nil),     // 8: entroos.v1.ListServicesRequest
+	(*ListServicesResponse)(nil),    // 9: entroos.v1.ListServicesResponse
+	(*SignalServiceRequest)(nil),    // 10: entroos.v1.SignalServiceRequest
+	(*SignalServiceResponse)(nil),   // 11: entroos.v1.SignalServiceResponse
+	(*ListImagesRequest)(nil),       // 12: entroos.v1.ListImagesRequest
+	(*ListImagesResponse)(nil),      // 13: entroos.v1.ListImagesResponse
+	(*ImportImageRequest)(nil),      // 14: entroos.v1.ImportImageRequest
+	(*ImportImageResponse)(nil),     // 15: entroos.v1.ImportImageResponse
+	(*RemoveImageRequest)(nil),      // 16: entroos.v1.RemoveImageRequest
+	(*RemoveImageResponse)(nil),     // 17: entroos.v1.RemoveImageResponse
+	(*PruneImagesRequest)(nil),      // 18: entroos.v1.PruneImagesRequest
+	(*PruneImagesResponse)(nil),     // 19: entroos.v1.PruneImagesResponse
+	(*WindowSize)(nil),              // 20: entroos.v1.WindowSize
+	(*ProcessInput)(nil),            // 21: entroos.v1.ProcessInput
+	(*RunRequest)(nil),              // 22: entroos.v1.RunRequest
+	(*RunStart)(nil),                // 23: entroos.v1.RunStart
+	(*RunResponse)(nil),             // 24: entroos.v1.RunResponse
+	(*RunQueued)(nil),               // 25: entroos.v1.RunQueued
+	(*RunExited)(nil),               // 26: entroos.v1.RunExited
+	(*ListContainersRequest)(nil),   // 27: entroos.v1.ListContainersRequest
+	(*ListContainersResponse)(nil),  // 28: entroos.v1.ListContainersResponse
+	(*StopContainerRequest)(nil),    // 29: entroos.v1.StopContainerRequest
+	(*StopContainerResponse)(nil),   // 30: entroos.v1.StopContainerResponse
+	(*StartContainerRequest)(nil),   // 31: entroos.v1.StartContainerRequest
+	(*StartContainerResponse)(nil),  // 32: entroos.v1.StartContainerResponse
+	(*KillContainerRequest)(nil),    // 33: entroos.v1.KillContainerRequest
+	(*KillContainerResponse)(nil),   // 34: entroos.v1.KillContainerResponse
+	(*RemoveContainerRequest)(nil),  // 35: entroos.v1.RemoveContainerRequest
+	(*RemoveContainerResponse)(nil), // 36: entroos.v1.RemoveContainerResponse
+	(*LogsRequest)(nil),             // 37: entroos.v1.LogsRequest
+	(*LogsResponse)(nil),            // 38: entroos.v1.LogsResponse
+	(*ExecRequest)(nil),             // 39: entroos.v1.ExecRequest
+	(*ExecStart)(nil),               // 40: entroos.v1.ExecStart
+	(*ExecResponse)(nil),            // 41: entroos.v1.ExecResponse
+	(*ExecExited)(nil),              // 42: entroos.v1.ExecExited
+	(*WatchUsageRequest)(nil),       // 43: entroos.v1.WatchUsageRequest
+	(*WatchUsageResponse)(nil),      // 44: entroos.v1.WatchUsageResponse
+	(*Usage)(nil),                   // 45: entroos.v1.Usage
+	(*CheckEquationsRequest)(nil),   // 46: entroos.v1.CheckEquationsRequest
+	(*CheckEquationsResponse)(nil),  // 47: entroos.v1.CheckEquationsResponse
+	(*EquationCheck)(nil),           // 48: entroos.v1.EquationCheck
+	(*WatchAccessRequest)(nil),      // 49: entroos.v1.WatchAccessRequest
+	(*WatchAccessResponse)(nil),     // 50: entroos.v1.WatchAccessResponse
+	(*GetConfigRequest)(nil),        // 51: entroos.v1.GetConfigRequest
+	(*GetConfigResponse)(nil),       // 52: entroos.v1.GetConfigResponse
+	(*CheckConfigRequest)(nil),      // 53: entroos.v1.CheckConfigRequest
+	(*CheckConfigResponse)(nil),     // 54: entroos.v1.CheckConfigResponse
+	(*SetConfigRequest)(nil),        // 55: entroos.v1.SetConfigRequest
+	(*SetConfigResponse)(nil),       // 56: entroos.v1.SetConfigResponse
+	(*ListDisksRequest)(nil),        // 57: entroos.v1.ListDisksRequest
+	(*ListDisksResponse)(nil),       // 58: entroos.v1.ListDisksResponse
+	(*Disk)(nil),                    // 59: entroos.v1.Disk
+	(*InstallRequest)(nil),          // 60: entroos.v1.InstallRequest
+	(*InstallResponse)(nil),         // 61: entroos.v1.InstallResponse
+	(*RepairDataRequest)(nil),       // 62: entroos.v1.RepairDataRequest
+	(*RepairDataResponse)(nil),      // 63: entroos.v1.RepairDataResponse
+	(*ResetDataRequest)(nil),        // 64: entroos.v1.ResetDataRequest
+	(*ResetDataResponse)(nil),       // 65: entroos.v1.ResetDataResponse
+	(*RebootRequest)(nil),           // 66: entroos.v1.RebootRequest
+	(*RebootResponse)(nil),          // 67: entroos.v1.RebootResponse
+	(*PowerOffRequest)(nil),         // 68: entroos.v1.PowerOffRequest
+	(*PowerOffResponse)(nil),        // 69: entroos.v1.PowerOffResponse
+	(*Image)(nil),                   // 70: entroos.v1.Image
+	(*WorkloadSpec)(nil),            // 71: entroos.v1.WorkloadSpec
+	(*Container)(nil),               // 72: entroos.v1.Container
 }
 var file_entroos_v1_admin_proto_depIdxs = []int32{
-	5,  // 0: entroos.v1.GetStatusResponse.previous_boot:type_name -> entroos.v1.PreviousBoot
-	6,  // 1: entroos.v1.ListServicesResponse.services:type_name -> entroos.v1.Service
-	66, // 2: entroos.v1.ListImagesResponse.images:type_name -> entroos.v1.Image
-	66, // 3: entroos.v1.ImportImageResponse.images:type_name -> entroos.v1.Image
-	66, // 4: entroos.v1.PruneImagesResponse.removed:type_name -> entroos.v1.Image
-	19, // 5: entroos.v1.ProcessInput.resize:type_name -> entroos.v1.WindowSize
-	22, // 6: entroos.v1.RunRequest.start:type_name -> entroos.v1.RunStart
-	20, // 7: entroos.v1.RunRequest.input:type_name -> entroos.v1.ProcessInput
-	67, // 8: entroos.v1.RunStart.spec:type_name -> entroos.v1.WorkloadSpec
-	19, // 9: entroos.v1.RunStart.window:type_name -> entroos.v1.WindowSize
-	68, // 10: entroos.v1.RunResponse.created:type_name -> entroos.v1.Container
-	25, // 11: entroos.v1.RunResponse.exited:type_name -> entroos.v1.RunExited
-	24, // 12: entroos.v1.RunResponse.queued:type_name -> entroos.v1.RunQueued
-	68, // 13: entroos.v1.RunQueued.container:type_name -> entroos.v1.Container
-	68, // 14: entroos.v1.ListContainersResponse.containers:type_name -> entroos.v1.Container
-	68, // 15: entroos.v1.StopContainerResponse.container:type_name -> entroos.v1.Container
-	68, // 16: entroos.v1.StartContainerResponse.container:type_name -> entroos.v1.Container
+	6,  // 0: entroos.v1.GetStatusResponse.previous_boot:type_name -> entroos.v1.PreviousBoot
+	7,  // 1: entroos.v1.ListServicesResponse.services:type_name -> entroos.v1.Service
+	70, // 2: entroos.v1.ListImagesResponse.images:type_name -> entroos.v1.Image
+	70, // 3: entroos.v1.ImportImageResponse.images:type_name -> entroos.v1.Image
+	70, // 4: entroos.v1.PruneImagesResponse.removed:type_name -> entroos.v1.Image
+	20, // 5: entroos.v1.ProcessInput.resize:type_name -> entroos.v1.WindowSize
+	23, // 6: entroos.v1.RunRequest.start:type_name -> entroos.v1.RunStart
+	21, // 7: entroos.v1.RunRequest.input:type_name -> entroos.v1.ProcessInput
+	71, // 8: entroos.v1.RunStart.spec:type_name -> entroos.v1.WorkloadSpec
+	20, // 9: entroos.v1.RunStart.window:type_name -> entroos.v1.WindowSize
+	72, // 10: entroos.v1.RunResponse.created:type_name -> entroos.v1.Container
+	26, // 11: entroos.v1.RunResponse.exited:type_name -> entroos.v1.RunExited
+	25, // 12: entroos.v1.RunResponse.queued:type_name -> entroos.v1.RunQueued
+	72, // 13: entroos.v1.RunQueued.container:type_name -> entroos.v1.Container
+	72, // 14: entroos.v1.ListContainersResponse.containers:type_name -> entroos.v1.Container
+	72, // 15: entroos.v1.StopContainerResponse.container:type_name -> entroos.v1.Container
+	72, // 16: entroos.v1.StartContainerResponse.container:type_name -> entroos.v1.Container
 	0,  // 17: entroos.v1.LogsResponse.stream:type_name -> entroos.v1.LogsResponse.Stream
-	39, // 18: entroos.v1.ExecRequest.start:type_name -> entroos.v1.ExecStart
-	20, // 19: entroos.v1.ExecRequest.input:type_name -> entroos.v1.ProcessInput
-	19, // 20: entroos.v1.ExecStart.window:type_name -> entroos.v1.WindowSize
-	41, // 21: entroos.v1.ExecResponse.exited:type_name -> entroos.v1.ExecExited
-	44, // 22: entroos.v1.WatchUsageResponse.box:type_name -> entroos.v1.Usage
-	44, // 23: entroos.v1.WatchUsageResponse.containers:type_name -> entroos.v1.Usage
-	44, // 24: entroos.v1.WatchUsageResponse.services:type_name -> entroos.v1.Usage
-	55, // 25: entroos.v1.ListDisksResponse.disks:type_name -> entroos.v1.Disk
-	1,  // 26: entroos.v1.AdminService.GetVersion:input_type -> entroos.v1.GetVersionRequest
-	3,  // 27: entroos.v1.AdminService.GetStatus:input_type -> entroos.v1.GetStatusRequest
-	7,  // 28: entroos.v1.AdminService.ListServices:input_type -> entroos.v1.ListServicesRequest
-	9,  // 29: entroos.v1.AdminService.SignalService:input_type -> entroos.v1.SignalServiceRequest
-	11, // 30: entroos.v1.AdminService.ListImages:input_type -> entroos.v1.ListImagesRequest
-	13, // 31: entroos.v1.AdminService.ImportImage:input_type -> entroos.v1.ImportImageRequest
-	15, // 32: entroos.v1.AdminService.RemoveImage:input_type -> entroos.v1.RemoveImageRequest
-	17, // 33: entroos.v1.AdminService.PruneImages:input_type -> entroos.v1.PruneImagesRequest
-	21, // 34: entroos.v1.AdminService.Run:input_type -> entroos.v1.RunRequest
-	26, // 35: entroos.v1.AdminService.ListContainers:input_type -> entroos.v1.ListContainersRequest
-	28, // 36: entroos.v1.AdminService.StopContainer:input_type -> entroos.v1.StopContainerRequest
-	30, // 37: entroos.v1.AdminService.StartContainer:input_type -> entroos.v1.StartContainerRequest
-	32, // 38: entroos.v1.AdminService.KillContainer:input_type -> entroos.v1.KillContainerRequest
-	34, // 39: entroos.v1.AdminService.RemoveContainer:input_type -> entroos.v1.RemoveContainerRequest
-	36, // 40: entroos.v1.AdminService.Logs:input_type -> entroos.v1.LogsRequest
-	38, // 41: entroos.v1.AdminService.Exec:input_type -> entroos.v1.ExecRequest
-	42, // 42: entroos.v1.AdminService.WatchUsage:input_type -> entroos.v1.WatchUsageRequest
-	45, // 43: entroos.v1.AdminService.WatchAccess:input_type -> entroos.v1.WatchAccessRequest
-	47, // 44: entroos.v1.AdminService.GetConfig:input_type -> entroos.v1.GetConfigRequest
-	49, // 45: entroos.v1.AdminService.CheckConfig:input_type -> entroos.v1.CheckConfigRequest
-	51, // 46: entroos.v1.AdminService.SetConfig:input_type -> entroos.v1.SetConfigRequest
-	53, // 47: entroos.v1.AdminService.ListDisks:input_type -> entroos.v1.ListDisksRequest
-	56, // 48: entroos.v1.AdminService.Install:input_type -> entroos.v1.InstallRequest
-	58, // 49: entroos.v1.AdminService.RepairData:input_type -> entroos.v1.RepairDataRequest
-	60, // 50: entroos.v1.AdminService.ResetData:input_type -> entroos.v1.ResetDataRequest
-	62, // 51: entroos.v1.AdminService.Reboot:input_type -> entroos.v1.RebootRequest
-	64, // 52: entroos.v1.AdminService.PowerOff:input_type -> entroos.v1.PowerOffRequest
-	2,  // 53: entroos.v1.AdminService.GetVersion:output_type -> entroos.v1.GetVersionResponse
-	4,  // 54: entroos.v1.AdminService.GetStatus:output_type -> entroos.v1.GetStatusResponse
-	8,  // 55: entroos.v1.AdminService.ListServices:output_type -> entroos.v1.ListServicesResponse
-	10, // 56: entroos.v1.AdminService.SignalService:output_type -> entroos.v1.SignalServiceResponse
-	12, // 57: entroos.v1.AdminService.ListImages:output_type -> entroos.v1.ListImagesResponse
-	14, // 58: entroos.v1.AdminService.ImportImage:output_type -> entroos.v1.ImportImageResponse
-	16, // 59: entroos.v1.AdminService.RemoveImage:output_type -> entroos.v1.RemoveImageResponse
-	18, // 60: entroos.v1.AdminService.PruneImages:output_type -> entroos.v1.PruneImagesResponse
-	23, // 61: entroos.v1.AdminService.Run:output_type -> entroos.v1.RunResponse
-	27, // 62: entroos.v1.AdminService.ListContainers:output_type -> entroos.v1.ListContainersResponse
-	29, // 63: entroos.v1.AdminService.StopContainer:output_type -> entroos.v1.StopContainerResponse
-	31, // 64: entroos.v1.AdminService.StartContainer:output_type -> entroos.v1.StartContainerResponse
-	33, // 65: entroos.v1.AdminService.KillContainer:output_type -> entroos.v1.KillContainerResponse
-	35, // 66: entroos.v1.AdminService.RemoveContainer:output_type -> entroos.v1.RemoveContainerResponse
-	37, // 67: entroos.v1.AdminService.Logs:output_type -> entroos.v1.LogsResponse
-	40, // 68: entroos.v1.AdminService.Exec:output_type -> entroos.v1.ExecResponse
-	43, // 69: entroos.v1.AdminService.WatchUsage:output_type -> entroos.v1.WatchUsageResponse
-	46, // 70: entroos.v1.AdminService.WatchAccess:output_type -> entroos.v1.WatchAccessResponse
-	48, // 71: entroos.v1.AdminService.GetConfig:output_type -> entroos.v1.GetConfigResponse
-	50, // 72: entroos.v1.AdminService.CheckConfig:output_type -> entroos.v1.CheckConfigResponse
-	52, // 73: entroos.v1.AdminService.SetConfig:output_type -> entroos.v1.SetConfigResponse
-	54, // 74: entroos.v1.AdminService.ListDisks:output_type -> entroos.v1.ListDisksResponse
-	57, // 75: entroos.v1.AdminService.Install:output_type -> entroos.v1.InstallResponse
-	59, // 76: entroos.v1.AdminService.RepairData:output_type -> entroos.v1.RepairDataResponse
-	61, // 77: entroos.v1.AdminService.ResetData:output_type -> entroos.v1.ResetDataResponse
-	63, // 78: entroos.v1.AdminService.Reboot:output_type -> entroos.v1.RebootResponse
-	65, // 79: entroos.v1.AdminService.PowerOff:output_type -> entroos.v1.PowerOffResponse
-	53, // [53:80] is the sub-list for method output_type
-	26, // [26:53] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	40, // 18: entroos.v1.ExecRequest.start:type_name -> entroos.v1.ExecStart
+	21, // 19: entroos.v1.ExecRequest.input:type_name -> entroos.v1.ProcessInput
+	20, // 20: entroos.v1.ExecStart.window:type_name -> entroos.v1.WindowSize
+	42, // 21: entroos.v1.ExecResponse.exited:type_name -> entroos.v1.ExecExited
+	45, // 22: entroos.v1.WatchUsageResponse.box:type_name -> entroos.v1.Usage
+	45, // 23: entroos.v1.WatchUsageResponse.containers:type_name -> entroos.v1.Usage
+	45, // 24: entroos.v1.WatchUsageResponse.services:type_name -> entroos.v1.Usage
+	48, // 25: entroos.v1.CheckEquationsResponse.checks:type_name -> entroos.v1.EquationCheck
+	1,  // 26: entroos.v1.EquationCheck.state:type_name -> entroos.v1.EquationCheck.State
+	59, // 27: entroos.v1.ListDisksResponse.disks:type_name -> entroos.v1.Disk
+	2,  // 28: entroos.v1.AdminService.GetVersion:input_type -> entroos.v1.GetVersionRequest
+	4,  // 29: entroos.v1.AdminService.GetStatus:input_type -> entroos.v1.GetStatusRequest
+	8,  // 30: entroos.v1.AdminService.ListServices:input_type -> entroos.v1.ListServicesRequest
+	10, // 31: entroos.v1.AdminService.SignalService:input_type -> entroos.v1.SignalServiceRequest
+	12, // 32: entroos.v1.AdminService.ListImages:input_type -> entroos.v1.ListImagesRequest
+	14, // 33: entroos.v1.AdminService.ImportImage:input_type -> entroos.v1.ImportImageRequest
+	16, // 34: entroos.v1.AdminService.RemoveImage:input_type -> entroos.v1.RemoveImageRequest
+	18, // 35: entroos.v1.AdminService.PruneImages:input_type -> entroos.v1.PruneImagesRequest
+	22, // 36: entroos.v1.AdminService.Run:input_type -> entroos.v1.RunRequest
+	27, // 37: entroos.v1.AdminService.ListContainers:input_type -> entroos.v1.ListContainersRequest
+	29, // 38: entroos.v1.AdminService.StopContainer:input_type -> entroos.v1.StopContainerRequest
+	31, // 39: entroos.v1.AdminService.StartContainer:input_type -> entroos.v1.StartContainerRequest
+	33, // 40: entroos.v1.AdminService.KillContainer:input_type -> entroos.v1.KillContainerRequest
+	35, // 41: entroos.v1.AdminService.RemoveContainer:input_type -> entroos.v1.RemoveContainerRequest
+	37, // 42: entroos.v1.AdminService.Logs:input_type -> entroos.v1.LogsRequest
+	39, // 43: entroos.v1.AdminService.Exec:input_type -> entroos.v1.ExecRequest
+	43, // 44: entroos.v1.AdminService.WatchUsage:input_type -> entroos.v1.WatchUsageRequest
+	46, // 45: entroos.v1.AdminService.CheckEquations:input_type -> entroos.v1.CheckEquationsRequest
+	49, // 46: entroos.v1.AdminService.WatchAccess:input_type -> entroos.v1.WatchAccessRequest
+	51, // 47: entroos.v1.AdminService.GetConfig:input_type -> entroos.v1.GetConfigRequest
+	53, // 48: entroos.v1.AdminService.CheckConfig:input_type -> entroos.v1.CheckConfigRequest
+	55, // 49: entroos.v1.AdminService.SetConfig:input_type -> entroos.v1.SetConfigRequest
+	57, // 50: entroos.v1.AdminService.ListDisks:input_type -> entroos.v1.ListDisksRequest
+	60, // 51: entroos.v1.AdminService.Install:input_type -> entroos.v1.InstallRequest
+	62, // 52: entroos.v1.AdminService.RepairData:input_type -> entroos.v1.RepairDataRequest
+	64, // 53: entroos.v1.AdminService.ResetData:input_type -> entroos.v1.ResetDataRequest
+	66, // 54: entroos.v1.AdminService.Reboot:input_type -> entroos.v1.RebootRequest
+	68, // 55: entroos.v1.AdminService.PowerOff:input_type -> entroos.v1.PowerOffRequest
+	3,  // 56: entroos.v1.AdminService.GetVersion:output_type -> entroos.v1.GetVersionResponse
+	5,  // 57: entroos.v1.AdminService.GetStatus:output_type -> entroos.v1.GetStatusResponse
+	9,  // 58: entroos.v1.AdminService.ListServices:output_type -> entroos.v1.ListServicesResponse
+	11, // 59: entroos.v1.AdminService.SignalService:output_type -> entroos.v1.SignalServiceResponse
+	13, // 60: entroos.v1.AdminService.ListImages:output_type -> entroos.v1.ListImagesResponse
+	15, // 61: entroos.v1.AdminService.ImportImage:output_type -> entroos.v1.ImportImageResponse
+	17, // 62: entroos.v1.AdminService.RemoveImage:output_type -> entroos.v1.RemoveImageResponse
+	19, // 63: entroos.v1.AdminService.PruneImages:output_type -> entroos.v1.PruneImagesResponse
+	24, // 64: entroos.v1.AdminService.Run:output_type -> entroos.v1.RunResponse
+	28, // 65: entroos.v1.AdminService.ListContainers:output_type -> entroos.v1.ListContainersResponse
+	30, // 66: entroos.v1.AdminService.StopContainer:output_type -> entroos.v1.StopContainerResponse
+	32, // 67: entroos.v1.AdminService.StartContainer:output_type -> entroos.v1.StartContainerResponse
+	34, // 68: entroos.v1.AdminService.KillContainer:output_type -> entroos.v1.KillContainerResponse
+	36, // 69: entroos.v1.AdminService.RemoveContainer:output_type -> entroos.v1.RemoveContainerResponse
+	38, // 70: entroos.v1.AdminService.Logs:output_type -> entroos.v1.LogsResponse
+	41, // 71: entroos.v1.AdminService.Exec:output_type -> entroos.v1.ExecResponse
+	44, // 72: entroos.v1.AdminService.WatchUsage:output_type -> entroos.v1.WatchUsageResponse
+	47, // 73: entroos.v1.AdminService.CheckEquations:output_type -> entroos.v1.CheckEquationsResponse
+	50, // 74: entroos.v1.AdminService.WatchAccess:output_type -> entroos.v1.WatchAccessResponse
+	52, // 75: entroos.v1.AdminService.GetConfig:output_type -> entroos.v1.GetConfigResponse
+	54, // 76: entroos.v1.AdminService.CheckConfig:output_type -> entroos.v1.CheckConfigResponse
+	56, // 77: entroos.v1.AdminService.SetConfig:output_type -> entroos.v1.SetConfigResponse
+	58, // 78: entroos.v1.AdminService.ListDisks:output_type -> entroos.v1.ListDisksResponse
+	61, // 79: entroos.v1.AdminService.Install:output_type -> entroos.v1.InstallResponse
+	63, // 80: entroos.v1.AdminService.RepairData:output_type -> entroos.v1.RepairDataResponse
+	65, // 81: entroos.v1.AdminService.ResetData:output_type -> entroos.v1.ResetDataResponse
+	67, // 82: entroos.v1.AdminService.Reboot:output_type -> entroos.v1.RebootResponse
+	69, // 83: entroos.v1.AdminService.PowerOff:output_type -> entroos.v1.PowerOffResponse
+	56, // [56:84] is the sub-list for method output_type
+	28, // [28:56] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_entroos_v1_admin_proto_init() }
@@ -4455,8 +4748,8 @@ func file_entroos_v1_admin_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_entroos_v1_admin_proto_rawDesc), len(file_entroos_v1_admin_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   65,
+			NumEnums:      2,
+			NumMessages:   68,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

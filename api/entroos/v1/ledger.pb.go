@@ -537,6 +537,241 @@ func (x *ExportReceiptResponse) GetProof() []byte {
 	return nil
 }
 
+type ProveInclusionRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Index of the leaf, from 0, in the tree of the first size receipts; 0 is all.
+	Index         uint64 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	Size          uint64 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProveInclusionRequest) Reset() {
+	*x = ProveInclusionRequest{}
+	mi := &file_entroos_v1_ledger_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProveInclusionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProveInclusionRequest) ProtoMessage() {}
+
+func (x *ProveInclusionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_entroos_v1_ledger_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProveInclusionRequest.ProtoReflect.Descriptor instead.
+func (*ProveInclusionRequest) Descriptor() ([]byte, []int) {
+	return file_entroos_v1_ledger_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ProveInclusionRequest) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *ProveInclusionRequest) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+type ProveInclusionResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Size  uint64                 `protobuf:"varint,1,opt,name=size,proto3" json:"size,omitempty"`
+	Root  []byte                 `protobuf:"bytes,2,opt,name=root,proto3" json:"root,omitempty"`
+	// Path from the leaf up.
+	Path          [][]byte `protobuf:"bytes,3,rep,name=path,proto3" json:"path,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProveInclusionResponse) Reset() {
+	*x = ProveInclusionResponse{}
+	mi := &file_entroos_v1_ledger_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProveInclusionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProveInclusionResponse) ProtoMessage() {}
+
+func (x *ProveInclusionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_entroos_v1_ledger_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProveInclusionResponse.ProtoReflect.Descriptor instead.
+func (*ProveInclusionResponse) Descriptor() ([]byte, []int) {
+	return file_entroos_v1_ledger_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ProveInclusionResponse) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *ProveInclusionResponse) GetRoot() []byte {
+	if x != nil {
+		return x.Root
+	}
+	return nil
+}
+
+func (x *ProveInclusionResponse) GetPath() [][]byte {
+	if x != nil {
+		return x.Path
+	}
+	return nil
+}
+
+type ProveConsistencyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Sizes of the two trees, at least 1; second 0 is all.
+	First         uint64 `protobuf:"varint,1,opt,name=first,proto3" json:"first,omitempty"`
+	Second        uint64 `protobuf:"varint,2,opt,name=second,proto3" json:"second,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProveConsistencyRequest) Reset() {
+	*x = ProveConsistencyRequest{}
+	mi := &file_entroos_v1_ledger_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProveConsistencyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProveConsistencyRequest) ProtoMessage() {}
+
+func (x *ProveConsistencyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_entroos_v1_ledger_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProveConsistencyRequest.ProtoReflect.Descriptor instead.
+func (*ProveConsistencyRequest) Descriptor() ([]byte, []int) {
+	return file_entroos_v1_ledger_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ProveConsistencyRequest) GetFirst() uint64 {
+	if x != nil {
+		return x.First
+	}
+	return 0
+}
+
+func (x *ProveConsistencyRequest) GetSecond() uint64 {
+	if x != nil {
+		return x.Second
+	}
+	return 0
+}
+
+type ProveConsistencyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Second        uint64                 `protobuf:"varint,1,opt,name=second,proto3" json:"second,omitempty"`
+	FirstRoot     []byte                 `protobuf:"bytes,2,opt,name=first_root,json=firstRoot,proto3" json:"first_root,omitempty"`
+	SecondRoot    []byte                 `protobuf:"bytes,3,opt,name=second_root,json=secondRoot,proto3" json:"second_root,omitempty"`
+	Path          [][]byte               `protobuf:"bytes,4,rep,name=path,proto3" json:"path,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProveConsistencyResponse) Reset() {
+	*x = ProveConsistencyResponse{}
+	mi := &file_entroos_v1_ledger_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProveConsistencyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProveConsistencyResponse) ProtoMessage() {}
+
+func (x *ProveConsistencyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_entroos_v1_ledger_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProveConsistencyResponse.ProtoReflect.Descriptor instead.
+func (*ProveConsistencyResponse) Descriptor() ([]byte, []int) {
+	return file_entroos_v1_ledger_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ProveConsistencyResponse) GetSecond() uint64 {
+	if x != nil {
+		return x.Second
+	}
+	return 0
+}
+
+func (x *ProveConsistencyResponse) GetFirstRoot() []byte {
+	if x != nil {
+		return x.FirstRoot
+	}
+	return nil
+}
+
+func (x *ProveConsistencyResponse) GetSecondRoot() []byte {
+	if x != nil {
+		return x.SecondRoot
+	}
+	return nil
+}
+
+func (x *ProveConsistencyResponse) GetPath() [][]byte {
+	if x != nil {
+		return x.Path
+	}
+	return nil
+}
+
 type LedgerStatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -545,7 +780,7 @@ type LedgerStatusRequest struct {
 
 func (x *LedgerStatusRequest) Reset() {
 	*x = LedgerStatusRequest{}
-	mi := &file_entroos_v1_ledger_proto_msgTypes[9]
+	mi := &file_entroos_v1_ledger_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -557,7 +792,7 @@ func (x *LedgerStatusRequest) String() string {
 func (*LedgerStatusRequest) ProtoMessage() {}
 
 func (x *LedgerStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_ledger_proto_msgTypes[9]
+	mi := &file_entroos_v1_ledger_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -570,7 +805,7 @@ func (x *LedgerStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerStatusRequest.ProtoReflect.Descriptor instead.
 func (*LedgerStatusRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_ledger_proto_rawDescGZIP(), []int{9}
+	return file_entroos_v1_ledger_proto_rawDescGZIP(), []int{13}
 }
 
 type LedgerStatusResponse struct {
@@ -588,6 +823,12 @@ type LedgerStatusResponse struct {
 	// P of that receipt.
 	LastP               []byte `protobuf:"bytes,8,opt,name=last_p,json=lastP,proto3" json:"last_p,omitempty"`
 	EarliestBlockHeight int64  `protobuf:"varint,9,opt,name=earliest_block_height,json=earliestBlockHeight,proto3" json:"earliest_block_height,omitempty"`
+	Validators          uint32 `protobuf:"varint,10,opt,name=validators,proto3" json:"validators,omitempty"`
+	// How many validators may fail in any way without harm.
+	ToleratedFaults uint32 `protobuf:"varint,11,opt,name=tolerated_faults,json=toleratedFaults,proto3" json:"tolerated_faults,omitempty"`
+	// The voting power that signed the newest block, of all; 0 before the first.
+	SignedPower uint64 `protobuf:"varint,12,opt,name=signed_power,json=signedPower,proto3" json:"signed_power,omitempty"`
+	TotalPower  uint64 `protobuf:"varint,13,opt,name=total_power,json=totalPower,proto3" json:"total_power,omitempty"`
 	// Receipts a second that are offered, and that the ledger could commit, as
 	// measured; 0 is not known. While the first are not fewer than the second,
 	// offers are held back.
@@ -603,7 +844,7 @@ type LedgerStatusResponse struct {
 
 func (x *LedgerStatusResponse) Reset() {
 	*x = LedgerStatusResponse{}
-	mi := &file_entroos_v1_ledger_proto_msgTypes[10]
+	mi := &file_entroos_v1_ledger_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -615,7 +856,7 @@ func (x *LedgerStatusResponse) String() string {
 func (*LedgerStatusResponse) ProtoMessage() {}
 
 func (x *LedgerStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_ledger_proto_msgTypes[10]
+	mi := &file_entroos_v1_ledger_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -628,7 +869,7 @@ func (x *LedgerStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerStatusResponse.ProtoReflect.Descriptor instead.
 func (*LedgerStatusResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_ledger_proto_rawDescGZIP(), []int{10}
+	return file_entroos_v1_ledger_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *LedgerStatusResponse) GetChainId() string {
@@ -690,6 +931,34 @@ func (x *LedgerStatusResponse) GetLastP() []byte {
 func (x *LedgerStatusResponse) GetEarliestBlockHeight() int64 {
 	if x != nil {
 		return x.EarliestBlockHeight
+	}
+	return 0
+}
+
+func (x *LedgerStatusResponse) GetValidators() uint32 {
+	if x != nil {
+		return x.Validators
+	}
+	return 0
+}
+
+func (x *LedgerStatusResponse) GetToleratedFaults() uint32 {
+	if x != nil {
+		return x.ToleratedFaults
+	}
+	return 0
+}
+
+func (x *LedgerStatusResponse) GetSignedPower() uint64 {
+	if x != nil {
+		return x.SignedPower
+	}
+	return 0
+}
+
+func (x *LedgerStatusResponse) GetTotalPower() uint64 {
+	if x != nil {
+		return x.TotalPower
 	}
 	return 0
 }
@@ -757,8 +1026,25 @@ const file_entroos_v1_ledger_proto_rawDesc = "" +
 	"\x14ExportReceiptRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"-\n" +
 	"\x15ExportReceiptResponse\x12\x14\n" +
-	"\x05proof\x18\x01 \x01(\fR\x05proof\"\x15\n" +
-	"\x13LedgerStatusRequest\"\xbd\x03\n" +
+	"\x05proof\x18\x01 \x01(\fR\x05proof\"A\n" +
+	"\x15ProveInclusionRequest\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
+	"\x04size\x18\x02 \x01(\x04R\x04size\"T\n" +
+	"\x16ProveInclusionResponse\x12\x12\n" +
+	"\x04size\x18\x01 \x01(\x04R\x04size\x12\x12\n" +
+	"\x04root\x18\x02 \x01(\fR\x04root\x12\x12\n" +
+	"\x04path\x18\x03 \x03(\fR\x04path\"G\n" +
+	"\x17ProveConsistencyRequest\x12\x14\n" +
+	"\x05first\x18\x01 \x01(\x04R\x05first\x12\x16\n" +
+	"\x06second\x18\x02 \x01(\x04R\x06second\"\x86\x01\n" +
+	"\x18ProveConsistencyResponse\x12\x16\n" +
+	"\x06second\x18\x01 \x01(\x04R\x06second\x12\x1d\n" +
+	"\n" +
+	"first_root\x18\x02 \x01(\fR\tfirstRoot\x12\x1f\n" +
+	"\vsecond_root\x18\x03 \x01(\fR\n" +
+	"secondRoot\x12\x12\n" +
+	"\x04path\x18\x04 \x03(\fR\x04path\"\x15\n" +
+	"\x13LedgerStatusRequest\"\xcc\x04\n" +
 	"\x14LedgerStatusResponse\x12\x19\n" +
 	"\bchain_id\x18\x01 \x01(\tR\achainId\x12!\n" +
 	"\fgenesis_hash\x18\x02 \x01(\tR\vgenesisHash\x12\x16\n" +
@@ -768,17 +1054,27 @@ const file_entroos_v1_ledger_proto_rawDesc = "" +
 	"\bapp_hash\x18\x06 \x01(\fR\aappHash\x12#\n" +
 	"\rlast_sequence\x18\a \x01(\x04R\flastSequence\x12\x15\n" +
 	"\x06last_p\x18\b \x01(\fR\x05lastP\x122\n" +
-	"\x15earliest_block_height\x18\t \x01(\x03R\x13earliestBlockHeight\x12!\n" +
+	"\x15earliest_block_height\x18\t \x01(\x03R\x13earliestBlockHeight\x12\x1e\n" +
+	"\n" +
+	"validators\x18\n" +
+	" \x01(\rR\n" +
+	"validators\x12)\n" +
+	"\x10tolerated_faults\x18\v \x01(\rR\x0ftoleratedFaults\x12!\n" +
+	"\fsigned_power\x18\f \x01(\x04R\vsignedPower\x12\x1f\n" +
+	"\vtotal_power\x18\r \x01(\x04R\n" +
+	"totalPower\x12!\n" +
 	"\farrival_rate\x18\x14 \x01(\x01R\varrivalRate\x12!\n" +
 	"\fservice_rate\x18\x15 \x01(\x01R\vserviceRate\x12'\n" +
 	"\x0fsojourn_seconds\x18\x16 \x01(\x01R\x0esojournSeconds\x12\x1b\n" +
-	"\theld_back\x18\x17 \x01(\bR\bheldBack2\x99\x03\n" +
+	"\theld_back\x18\x17 \x01(\bR\bheldBack2\xd1\x04\n" +
 	"\rLedgerService\x12?\n" +
 	"\x06Submit\x12\x19.entroos.v1.SubmitRequest\x1a\x1a.entroos.v1.SubmitResponse\x12Q\n" +
 	"\fListReceipts\x12\x1f.entroos.v1.ListReceiptsRequest\x1a .entroos.v1.ListReceiptsResponse\x12K\n" +
 	"\n" +
 	"GetReceipt\x12\x1d.entroos.v1.GetReceiptRequest\x1a\x1e.entroos.v1.GetReceiptResponse\x12T\n" +
-	"\rExportReceipt\x12 .entroos.v1.ExportReceiptRequest\x1a!.entroos.v1.ExportReceiptResponse\x12Q\n" +
+	"\rExportReceipt\x12 .entroos.v1.ExportReceiptRequest\x1a!.entroos.v1.ExportReceiptResponse\x12W\n" +
+	"\x0eProveInclusion\x12!.entroos.v1.ProveInclusionRequest\x1a\".entroos.v1.ProveInclusionResponse\x12]\n" +
+	"\x10ProveConsistency\x12#.entroos.v1.ProveConsistencyRequest\x1a$.entroos.v1.ProveConsistencyResponse\x12Q\n" +
 	"\fLedgerStatus\x12\x1f.entroos.v1.LedgerStatusRequest\x1a .entroos.v1.LedgerStatusResponseB5Z3github.com/entroos/entroos/api/entroos/v1;entroosv1b\x06proto3"
 
 var (
@@ -794,20 +1090,24 @@ func file_entroos_v1_ledger_proto_rawDescGZIP() []byte {
 }
 
 var file_entroos_v1_ledger_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_entroos_v1_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_entroos_v1_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_entroos_v1_ledger_proto_goTypes = []any{
-	(SubmitResponse_Outcome)(0),   // 0: entroos.v1.SubmitResponse.Outcome
-	(*SubmitRequest)(nil),         // 1: entroos.v1.SubmitRequest
-	(*SubmitResponse)(nil),        // 2: entroos.v1.SubmitResponse
-	(*LedgerReceipt)(nil),         // 3: entroos.v1.LedgerReceipt
-	(*ListReceiptsRequest)(nil),   // 4: entroos.v1.ListReceiptsRequest
-	(*ListReceiptsResponse)(nil),  // 5: entroos.v1.ListReceiptsResponse
-	(*GetReceiptRequest)(nil),     // 6: entroos.v1.GetReceiptRequest
-	(*GetReceiptResponse)(nil),    // 7: entroos.v1.GetReceiptResponse
-	(*ExportReceiptRequest)(nil),  // 8: entroos.v1.ExportReceiptRequest
-	(*ExportReceiptResponse)(nil), // 9: entroos.v1.ExportReceiptResponse
-	(*LedgerStatusRequest)(nil),   // 10: entroos.v1.LedgerStatusRequest
-	(*LedgerStatusResponse)(nil),  // 11: entroos.v1.LedgerStatusResponse
+	(SubmitResponse_Outcome)(0),      // 0: entroos.v1.SubmitResponse.Outcome
+	(*SubmitRequest)(nil),            // 1: entroos.v1.SubmitRequest
+	(*SubmitResponse)(nil),           // 2: entroos.v1.SubmitResponse
+	(*LedgerReceipt)(nil),            // 3: entroos.v1.LedgerReceipt
+	(*ListReceiptsRequest)(nil),      // 4: entroos.v1.ListReceiptsRequest
+	(*ListReceiptsResponse)(nil),     // 5: entroos.v1.ListReceiptsResponse
+	(*GetReceiptRequest)(nil),        // 6: entroos.v1.GetReceiptRequest
+	(*GetReceiptResponse)(nil),       // 7: entroos.v1.GetReceiptResponse
+	(*ExportReceiptRequest)(nil),     // 8: entroos.v1.ExportReceiptRequest
+	(*ExportReceiptResponse)(nil),    // 9: entroos.v1.ExportReceiptResponse
+	(*ProveInclusionRequest)(nil),    // 10: entroos.v1.ProveInclusionRequest
+	(*ProveInclusionResponse)(nil),   // 11: entroos.v1.ProveInclusionResponse
+	(*ProveConsistencyRequest)(nil),  // 12: entroos.v1.ProveConsistencyRequest
+	(*ProveConsistencyResponse)(nil), // 13: entroos.v1.ProveConsistencyResponse
+	(*LedgerStatusRequest)(nil),      // 14: entroos.v1.LedgerStatusRequest
+	(*LedgerStatusResponse)(nil),     // 15: entroos.v1.LedgerStatusResponse
 }
 var file_entroos_v1_ledger_proto_depIdxs = []int32{
 	0,  // 0: entroos.v1.SubmitResponse.outcome:type_name -> entroos.v1.SubmitResponse.Outcome
@@ -817,14 +1117,18 @@ var file_entroos_v1_ledger_proto_depIdxs = []int32{
 	4,  // 4: entroos.v1.LedgerService.ListReceipts:input_type -> entroos.v1.ListReceiptsRequest
 	6,  // 5: entroos.v1.LedgerService.GetReceipt:input_type -> entroos.v1.GetReceiptRequest
 	8,  // 6: entroos.v1.LedgerService.ExportReceipt:input_type -> entroos.v1.ExportReceiptRequest
-	10, // 7: entroos.v1.LedgerService.LedgerStatus:input_type -> entroos.v1.LedgerStatusRequest
-	2,  // 8: entroos.v1.LedgerService.Submit:output_type -> entroos.v1.SubmitResponse
-	5,  // 9: entroos.v1.LedgerService.ListReceipts:output_type -> entroos.v1.ListReceiptsResponse
-	7,  // 10: entroos.v1.LedgerService.GetReceipt:output_type -> entroos.v1.GetReceiptResponse
-	9,  // 11: entroos.v1.LedgerService.ExportReceipt:output_type -> entroos.v1.ExportReceiptResponse
-	11, // 12: entroos.v1.LedgerService.LedgerStatus:output_type -> entroos.v1.LedgerStatusResponse
-	8,  // [8:13] is the sub-list for method output_type
-	3,  // [3:8] is the sub-list for method input_type
+	10, // 7: entroos.v1.LedgerService.ProveInclusion:input_type -> entroos.v1.ProveInclusionRequest
+	12, // 8: entroos.v1.LedgerService.ProveConsistency:input_type -> entroos.v1.ProveConsistencyRequest
+	14, // 9: entroos.v1.LedgerService.LedgerStatus:input_type -> entroos.v1.LedgerStatusRequest
+	2,  // 10: entroos.v1.LedgerService.Submit:output_type -> entroos.v1.SubmitResponse
+	5,  // 11: entroos.v1.LedgerService.ListReceipts:output_type -> entroos.v1.ListReceiptsResponse
+	7,  // 12: entroos.v1.LedgerService.GetReceipt:output_type -> entroos.v1.GetReceiptResponse
+	9,  // 13: entroos.v1.LedgerService.ExportReceipt:output_type -> entroos.v1.ExportReceiptResponse
+	11, // 14: entroos.v1.LedgerService.ProveInclusion:output_type -> entroos.v1.ProveInclusionResponse
+	13, // 15: entroos.v1.LedgerService.ProveConsistency:output_type -> entroos.v1.ProveConsistencyResponse
+	15, // 16: entroos.v1.LedgerService.LedgerStatus:output_type -> entroos.v1.LedgerStatusResponse
+	10, // [10:17] is the sub-list for method output_type
+	3,  // [3:10] is the sub-list for method input_type
 	3,  // [3:3] is the sub-list for extension type_name
 	3,  // [3:3] is the sub-list for extension extendee
 	0,  // [0:3] is the sub-list for field type_name
@@ -841,7 +1145,7 @@ func file_entroos_v1_ledger_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_entroos_v1_ledger_proto_rawDesc), len(file_entroos_v1_ledger_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   11,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -77,6 +77,9 @@ const (
 	AdminServiceExecProcedure = "/entroos.v1.AdminService/Exec"
 	// AdminServiceWatchUsageProcedure is the fully-qualified name of the AdminService's WatchUsage RPC.
 	AdminServiceWatchUsageProcedure = "/entroos.v1.AdminService/WatchUsage"
+	// AdminServiceCheckEquationsProcedure is the fully-qualified name of the AdminService's
+	// CheckEquations RPC.
+	AdminServiceCheckEquationsProcedure = "/entroos.v1.AdminService/CheckEquations"
 	// AdminServiceWatchAccessProcedure is the fully-qualified name of the AdminService's WatchAccess
 	// RPC.
 	AdminServiceWatchAccessProcedure = "/entroos.v1.AdminService/WatchAccess"
@@ -134,6 +137,9 @@ type AdminServiceClient interface {
 	// WatchUsage tells what containers and services use, at once and then at
 	// each interval, until the client leaves.
 	WatchUsage(context.Context, *connect.Request[v1.WatchUsageRequest]) (*connect.ServerStreamForClient[v1.WatchUsageResponse], error)
+	// CheckEquations evaluates the 70 governing equations over what the box knows
+	// of itself now.
+	CheckEquations(context.Context, *connect.Request[v1.CheckEquationsRequest]) (*connect.Response[v1.CheckEquationsResponse], error)
 	// WatchAccess tells who may administer the box from where, at once and at
 	// each change, to the box's own console and remote service.
 	WatchAccess(context.Context, *connect.Request[v1.WatchAccessRequest]) (*connect.ServerStreamForClient[v1.WatchAccessResponse], error)
@@ -272,6 +278,12 @@ func NewAdminServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithSchema(adminServiceMethods.ByName("WatchUsage")),
 			connect.WithClientOptions(opts...),
 		),
+		checkEquations: connect.NewClient[v1.CheckEquationsRequest, v1.CheckEquationsResponse](
+			httpClient,
+			baseURL+AdminServiceCheckEquationsProcedure,
+			connect.WithSchema(adminServiceMethods.ByName("CheckEquations")),
+			connect.WithClientOptions(opts...),
+		),
 		watchAccess: connect.NewClient[v1.WatchAccessRequest, v1.WatchAccessResponse](
 			httpClient,
 			baseURL+AdminServiceWatchAccessProcedure,
@@ -354,6 +366,7 @@ type adminServiceClient struct {
 	logs            *connect.Client[v1.LogsRequest, v1.LogsResponse]
 	exec            *connect.Client[v1.ExecRequest, v1.ExecResponse]
 	watchUsage      *connect.Client[v1.WatchUsageRequest, v1.WatchUsageResponse]
+	checkEquations  *connect.Client[v1.CheckEquationsRequest, v1.CheckEquationsResponse]
 	watchAccess     *connect.Client[v1.WatchAccessRequest, v1.WatchAccessResponse]
 	getConfig       *connect.Client[v1.GetConfigRequest, v1.GetConfigResponse]
 	checkConfig     *connect.Client[v1.CheckConfigRequest, v1.CheckConfigResponse]
@@ -451,6 +464,11 @@ func (c *adminServiceClient) WatchUsage(ctx context.Context, req *connect.Reques
 	return c.watchUsage.CallServerStream(ctx, req)
 }
 
+// CheckEquations calls entroos.v1.AdminService.CheckEquations.
+func (c *adminServiceClient) CheckEquations(ctx context.Context, req *connect.Request[v1.CheckEquationsRequest]) (*connect.Response[v1.CheckEquationsResponse], error) {
+	return c.checkEquations.CallUnary(ctx, req)
+}
+
 // WatchAccess calls entroos.v1.AdminService.WatchAccess.
 func (c *adminServiceClient) WatchAccess(ctx context.Context, req *connect.Request[v1.WatchAccessRequest]) (*connect.ServerStreamForClient[v1.WatchAccessResponse], error) {
 	return c.watchAccess.CallServerStream(ctx, req)
@@ -534,6 +552,9 @@ type AdminServiceHandler interface {
 	// WatchUsage tells what containers and services use, at once and then at
 	// each interval, until the client leaves.
 	WatchUsage(context.Context, *connect.Request[v1.WatchUsageRequest], *connect.ServerStream[v1.WatchUsageResponse]) error
+	// CheckEquations evaluates the 70 governing equations over what the box knows
+	// of itself now.
+	CheckEquations(context.Context, *connect.Request[v1.CheckEquationsRequest]) (*connect.Response[v1.CheckEquationsResponse], error)
 	// WatchAccess tells who may administer the box from where, at once and at
 	// each change, to the box's own console and remote service.
 	WatchAccess(context.Context, *connect.Request[v1.WatchAccessRequest], *connect.ServerStream[v1.WatchAccessResponse]) error
@@ -668,6 +689,12 @@ func NewAdminServiceHandler(svc AdminServiceHandler, opts ...connect.HandlerOpti
 		connect.WithSchema(adminServiceMethods.ByName("WatchUsage")),
 		connect.WithHandlerOptions(opts...),
 	)
+	adminServiceCheckEquationsHandler := connect.NewUnaryHandler(
+		AdminServiceCheckEquationsProcedure,
+		svc.CheckEquations,
+		connect.WithSchema(adminServiceMethods.ByName("CheckEquations")),
+		connect.WithHandlerOptions(opts...),
+	)
 	adminServiceWatchAccessHandler := connect.NewServerStreamHandler(
 		AdminServiceWatchAccessProcedure,
 		svc.WatchAccess,
@@ -764,6 +791,8 @@ func NewAdminServiceHandler(svc AdminServiceHandler, opts ...connect.HandlerOpti
 			adminServiceExecHandler.ServeHTTP(w, r)
 		case AdminServiceWatchUsageProcedure:
 			adminServiceWatchUsageHandler.ServeHTTP(w, r)
+		case AdminServiceCheckEquationsProcedure:
+			adminServiceCheckEquationsHandler.ServeHTTP(w, r)
 		case AdminServiceWatchAccessProcedure:
 			adminServiceWatchAccessHandler.ServeHTTP(w, r)
 		case AdminServiceGetConfigProcedure:
@@ -859,6 +888,10 @@ func (UnimplementedAdminServiceHandler) Exec(context.Context, *connect.BidiStrea
 
 func (UnimplementedAdminServiceHandler) WatchUsage(context.Context, *connect.Request[v1.WatchUsageRequest], *connect.ServerStream[v1.WatchUsageResponse]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("entroos.v1.AdminService.WatchUsage is not implemented"))
+}
+
+func (UnimplementedAdminServiceHandler) CheckEquations(context.Context, *connect.Request[v1.CheckEquationsRequest]) (*connect.Response[v1.CheckEquationsResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("entroos.v1.AdminService.CheckEquations is not implemented"))
 }
 
 func (UnimplementedAdminServiceHandler) WatchAccess(context.Context, *connect.Request[v1.WatchAccessRequest], *connect.ServerStream[v1.WatchAccessResponse]) error {

@@ -44,6 +44,12 @@ const (
 	// LedgerServiceExportReceiptProcedure is the fully-qualified name of the LedgerService's
 	// ExportReceipt RPC.
 	LedgerServiceExportReceiptProcedure = "/entroos.v1.LedgerService/ExportReceipt"
+	// LedgerServiceProveInclusionProcedure is the fully-qualified name of the LedgerService's
+	// ProveInclusion RPC.
+	LedgerServiceProveInclusionProcedure = "/entroos.v1.LedgerService/ProveInclusion"
+	// LedgerServiceProveConsistencyProcedure is the fully-qualified name of the LedgerService's
+	// ProveConsistency RPC.
+	LedgerServiceProveConsistencyProcedure = "/entroos.v1.LedgerService/ProveConsistency"
 	// LedgerServiceLedgerStatusProcedure is the fully-qualified name of the LedgerService's
 	// LedgerStatus RPC.
 	LedgerServiceLedgerStatusProcedure = "/entroos.v1.LedgerService/LedgerStatus"
@@ -60,6 +66,11 @@ type LedgerServiceClient interface {
 	GetReceipt(context.Context, *connect.Request[v1.GetReceiptRequest]) (*connect.Response[v1.GetReceiptResponse], error)
 	// ExportReceipt gives the self-contained proof file (see docs/receipts.md).
 	ExportReceipt(context.Context, *connect.Request[v1.ExportReceiptRequest]) (*connect.Response[v1.ExportReceiptResponse], error)
+	// ProveInclusion and ProveConsistency give the proofs of RFC 9162 §2.1.3 and
+	// §2.1.4 between trees of the ledger's first receipts. invalid_argument: the
+	// ledger has no tree of that size, or the tree no such leaf.
+	ProveInclusion(context.Context, *connect.Request[v1.ProveInclusionRequest]) (*connect.Response[v1.ProveInclusionResponse], error)
+	ProveConsistency(context.Context, *connect.Request[v1.ProveConsistencyRequest]) (*connect.Response[v1.ProveConsistencyResponse], error)
 	LedgerStatus(context.Context, *connect.Request[v1.LedgerStatusRequest]) (*connect.Response[v1.LedgerStatusResponse], error)
 }
 
@@ -98,6 +109,18 @@ func NewLedgerServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithSchema(ledgerServiceMethods.ByName("ExportReceipt")),
 			connect.WithClientOptions(opts...),
 		),
+		proveInclusion: connect.NewClient[v1.ProveInclusionRequest, v1.ProveInclusionResponse](
+			httpClient,
+			baseURL+LedgerServiceProveInclusionProcedure,
+			connect.WithSchema(ledgerServiceMethods.ByName("ProveInclusion")),
+			connect.WithClientOptions(opts...),
+		),
+		proveConsistency: connect.NewClient[v1.ProveConsistencyRequest, v1.ProveConsistencyResponse](
+			httpClient,
+			baseURL+LedgerServiceProveConsistencyProcedure,
+			connect.WithSchema(ledgerServiceMethods.ByName("ProveConsistency")),
+			connect.WithClientOptions(opts...),
+		),
 		ledgerStatus: connect.NewClient[v1.LedgerStatusRequest, v1.LedgerStatusResponse](
 			httpClient,
 			baseURL+LedgerServiceLedgerStatusProcedure,
@@ -109,11 +132,13 @@ func NewLedgerServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 
 // ledgerServiceClient implements LedgerServiceClient.
 type ledgerServiceClient struct {
-	submit        *connect.Client[v1.SubmitRequest, v1.SubmitResponse]
-	listReceipts  *connect.Client[v1.ListReceiptsRequest, v1.ListReceiptsResponse]
-	getReceipt    *connect.Client[v1.GetReceiptRequest, v1.GetReceiptResponse]
-	exportReceipt *connect.Client[v1.ExportReceiptRequest, v1.ExportReceiptResponse]
-	ledgerStatus  *connect.Client[v1.LedgerStatusRequest, v1.LedgerStatusResponse]
+	submit           *connect.Client[v1.SubmitRequest, v1.SubmitResponse]
+	listReceipts     *connect.Client[v1.ListReceiptsRequest, v1.ListReceiptsResponse]
+	getReceipt       *connect.Client[v1.GetReceiptRequest, v1.GetReceiptResponse]
+	exportReceipt    *connect.Client[v1.ExportReceiptRequest, v1.ExportReceiptResponse]
+	proveInclusion   *connect.Client[v1.ProveInclusionRequest, v1.ProveInclusionResponse]
+	proveConsistency *connect.Client[v1.ProveConsistencyRequest, v1.ProveConsistencyResponse]
+	ledgerStatus     *connect.Client[v1.LedgerStatusRequest, v1.LedgerStatusResponse]
 }
 
 // Submit calls entroos.v1.LedgerService.Submit.
@@ -136,6 +161,16 @@ func (c *ledgerServiceClient) ExportReceipt(ctx context.Context, req *connect.Re
 	return c.exportReceipt.CallUnary(ctx, req)
 }
 
+// ProveInclusion calls entroos.v1.LedgerService.ProveInclusion.
+func (c *ledgerServiceClient) ProveInclusion(ctx context.Context, req *connect.Request[v1.ProveInclusionRequest]) (*connect.Response[v1.ProveInclusionResponse], error) {
+	return c.proveInclusion.CallUnary(ctx, req)
+}
+
+// ProveConsistency calls entroos.v1.LedgerService.ProveConsistency.
+func (c *ledgerServiceClient) ProveConsistency(ctx context.Context, req *connect.Request[v1.ProveConsistencyRequest]) (*connect.Response[v1.ProveConsistencyResponse], error) {
+	return c.proveConsistency.CallUnary(ctx, req)
+}
+
 // LedgerStatus calls entroos.v1.LedgerService.LedgerStatus.
 func (c *ledgerServiceClient) LedgerStatus(ctx context.Context, req *connect.Request[v1.LedgerStatusRequest]) (*connect.Response[v1.LedgerStatusResponse], error) {
 	return c.ledgerStatus.CallUnary(ctx, req)
@@ -152,6 +187,11 @@ type LedgerServiceHandler interface {
 	GetReceipt(context.Context, *connect.Request[v1.GetReceiptRequest]) (*connect.Response[v1.GetReceiptResponse], error)
 	// ExportReceipt gives the self-contained proof file (see docs/receipts.md).
 	ExportReceipt(context.Context, *connect.Request[v1.ExportReceiptRequest]) (*connect.Response[v1.ExportReceiptResponse], error)
+	// ProveInclusion and ProveConsistency give the proofs of RFC 9162 §2.1.3 and
+	// §2.1.4 between trees of the ledger's first receipts. invalid_argument: the
+	// ledger has no tree of that size, or the tree no such leaf.
+	ProveInclusion(context.Context, *connect.Request[v1.ProveInclusionRequest]) (*connect.Response[v1.ProveInclusionResponse], error)
+	ProveConsistency(context.Context, *connect.Request[v1.ProveConsistencyRequest]) (*connect.Response[v1.ProveConsistencyResponse], error)
 	LedgerStatus(context.Context, *connect.Request[v1.LedgerStatusRequest]) (*connect.Response[v1.LedgerStatusResponse], error)
 }
 
@@ -186,6 +226,18 @@ func NewLedgerServiceHandler(svc LedgerServiceHandler, opts ...connect.HandlerOp
 		connect.WithSchema(ledgerServiceMethods.ByName("ExportReceipt")),
 		connect.WithHandlerOptions(opts...),
 	)
+	ledgerServiceProveInclusionHandler := connect.NewUnaryHandler(
+		LedgerServiceProveInclusionProcedure,
+		svc.ProveInclusion,
+		connect.WithSchema(ledgerServiceMethods.ByName("ProveInclusion")),
+		connect.WithHandlerOptions(opts...),
+	)
+	ledgerServiceProveConsistencyHandler := connect.NewUnaryHandler(
+		LedgerServiceProveConsistencyProcedure,
+		svc.ProveConsistency,
+		connect.WithSchema(ledgerServiceMethods.ByName("ProveConsistency")),
+		connect.WithHandlerOptions(opts...),
+	)
 	ledgerServiceLedgerStatusHandler := connect.NewUnaryHandler(
 		LedgerServiceLedgerStatusProcedure,
 		svc.LedgerStatus,
@@ -202,6 +254,10 @@ func NewLedgerServiceHandler(svc LedgerServiceHandler, opts ...connect.HandlerOp
 			ledgerServiceGetReceiptHandler.ServeHTTP(w, r)
 		case LedgerServiceExportReceiptProcedure:
 			ledgerServiceExportReceiptHandler.ServeHTTP(w, r)
+		case LedgerServiceProveInclusionProcedure:
+			ledgerServiceProveInclusionHandler.ServeHTTP(w, r)
+		case LedgerServiceProveConsistencyProcedure:
+			ledgerServiceProveConsistencyHandler.ServeHTTP(w, r)
 		case LedgerServiceLedgerStatusProcedure:
 			ledgerServiceLedgerStatusHandler.ServeHTTP(w, r)
 		default:
@@ -227,6 +283,14 @@ func (UnimplementedLedgerServiceHandler) GetReceipt(context.Context, *connect.Re
 
 func (UnimplementedLedgerServiceHandler) ExportReceipt(context.Context, *connect.Request[v1.ExportReceiptRequest]) (*connect.Response[v1.ExportReceiptResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("entroos.v1.LedgerService.ExportReceipt is not implemented"))
+}
+
+func (UnimplementedLedgerServiceHandler) ProveInclusion(context.Context, *connect.Request[v1.ProveInclusionRequest]) (*connect.Response[v1.ProveInclusionResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("entroos.v1.LedgerService.ProveInclusion is not implemented"))
+}
+
+func (UnimplementedLedgerServiceHandler) ProveConsistency(context.Context, *connect.Request[v1.ProveConsistencyRequest]) (*connect.Response[v1.ProveConsistencyResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("entroos.v1.LedgerService.ProveConsistency is not implemented"))
 }
 
 func (UnimplementedLedgerServiceHandler) LedgerStatus(context.Context, *connect.Request[v1.LedgerStatusRequest]) (*connect.Response[v1.LedgerStatusResponse], error) {
