@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	goruntime "runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -58,7 +59,7 @@ func (b *Box) usage() (*entroosv1.WatchUsageResponse, error) {
 	if err != nil {
 		return nil, err
 	}
-	answer := &entroosv1.WatchUsageResponse{TimeUnixNano: time.Now().UnixNano(), Box: whole, Services: []*entroosv1.Usage{own}}
+	answer := &entroosv1.WatchUsageResponse{TimeUnixNano: time.Now().UnixNano(), Box: whole, Services: []*entroosv1.Usage{own}, Resources: b.resources(), Cpus: uint32(goruntime.NumCPU())}
 	for _, service := range b.Supervisor.Services() {
 		status := service.Status()
 		if status.PID == 0 {

@@ -14,8 +14,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/entroos/entroos/equations"
 	"github.com/entroos/entroos/ledger"
 	"github.com/entroos/entroos/nko"
+	"github.com/entroos/entroos/nko/governor"
 	"github.com/entroos/entroos/nko/noise"
 	"github.com/entroos/entroos/runtime"
 )
@@ -46,6 +48,7 @@ type Box struct {
 	Ledger     *ledger.Client
 	Router     *nko.RouterLink
 	Noise      *noise.Monitor
+	Governor   *governor.Governor
 	Boots      *BootLog
 
 	mu       sync.Mutex
@@ -168,6 +171,8 @@ func (b *Box) StartRuntime(ctx context.Context) error {
 		Processes:  b.Reaper,
 		Resolv:     "/etc/resolv.conf",
 		Logger:     b.Logger,
+		MemoryHigh: equations.MemoryHigh,
+		CPUWeight:  nko.StartWeight,
 		Go:         nko.Go,
 	})
 	if err != nil {
@@ -182,7 +187,7 @@ func (b *Box) StartRuntime(ctx context.Context) error {
 	}
 	b.Runtime, b.Workloads = engine, workloads
 	_, err = b.Supervisor.Add(nko.ServiceSpec{Name: "runtime", Run: engine.Serve})
-	return err
+	return errors.Join(err, b.StartGovernor())
 }
 
 // The time between two looks at the box's health; before the

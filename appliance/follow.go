@@ -72,6 +72,7 @@ func (f *follower) follow(c *config.Config) {
 		}
 	}
 	note(f.followTime(c.Time.Servers))
+	note(f.box.followTarget(c))
 	for name, have := range f.services {
 		if !slices.ContainsFunc(c.Services, func(s config.Service) bool { return reflect.DeepEqual(s, have) }) {
 			if err := f.box.Supervisor.Remove(name); err != nil {

@@ -24,6 +24,10 @@ func (o Options) VsockLoopback() bool { return o["vsock_loopback"] == "1" }
 // Faults lets a virtual machine's owner order faults of the box, for trials.
 func (o Options) Faults() bool { return o["faults"] == "1" }
 
+// ResourcesTarget stands in the place of the settings' resources.target; empty,
+// those hold.
+func (o Options) ResourcesTarget() string { return o["resources.target"] }
+
 // ReadOptions reads the options; a machine without SMBIOS has none.
 func ReadOptions() (Options, error) {
 	options := make(Options)

@@ -126,6 +126,7 @@ func (b *Box) Status(ctx context.Context) (*entroosv1.GetStatusResponse, error) 
 	}
 	b.placementStatus(st)
 	b.noiseStatus(st)
+	st.Resources = b.resources()
 	b.ledgerStatus(ctx, st)
 	return st, nil
 }

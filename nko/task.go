@@ -134,8 +134,9 @@ func (t *task) running(w *runtime.Workload, c Container) {
 		t.set(running)
 	}
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	t.workload, t.now = w, c
+	t.mu.Unlock()
+	t.all.tellChange()
 }
 
 // container gives the execution under way.

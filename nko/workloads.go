@@ -47,6 +47,7 @@ type Workloads struct {
 
 	mu       sync.Mutex
 	tasks    map[string]*task // by id
+	changed  func()           // another set of containers runs; may be nil
 	stopping bool
 	problem  string
 	running  sync.WaitGroup // tasks under way

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -49,6 +50,10 @@ func built(t testing.TB, name string) string {
 	return path
 }
 
+// targetOption gives the box a CPU target. The tests' boxes have none, 1: their
+// containers run at full speed. With an empty one the settings' holds.
+const targetOption = "entroos.resources.target="
+
 // box is a booted EntroOS and the test that it serves.
 type box struct {
 	testing.TB
@@ -62,6 +67,9 @@ func newBox(t testing.TB, change func(*qemu.Config)) *box {
 	cfg := qemu.Config{Disks: []qemu.Disk{{Image: built(t, "entroos.img")}}}
 	if change != nil {
 		change(&cfg)
+	}
+	if !slices.ContainsFunc(cfg.SMBIOS, func(s string) bool { return strings.HasPrefix(s, targetOption) }) {
+		cfg.SMBIOS = append(cfg.SMBIOS, targetOption+"1")
 	}
 	for i, d := range cfg.Disks {
 		if d.Image == built(t, "entroos.img") && d.Size == 0 {

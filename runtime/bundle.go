@@ -29,6 +29,7 @@ type bundle struct {
 	cgroup   string
 	resolver *resolver
 	high     uint64 // memory.high, 0 is none
+	weight   uint64 // cpu.weight, 0 is the kernel's default
 }
 
 func (b *bundle) rootfs() string   { return filepath.Join(b.dir, "rootfs") }
@@ -262,8 +263,12 @@ func (b *bundle) resources() *specs.LinuxResources {
 		quota := int64(l.CPUMilli * cpuPeriod / 1000)
 		r.CPU = &specs.LinuxCPU{Period: &period, Quota: &quota}
 	}
+	r.Unified = make(map[string]string)
 	if b.high > 0 {
-		r.Unified = map[string]string{"memory.high": fmt.Sprint(b.high)}
+		r.Unified["memory.high"] = fmt.Sprint(b.high)
+	}
+	if b.weight > 0 {
+		r.Unified["cpu.weight"] = fmt.Sprint(b.weight)
 	}
 	return r
 }

@@ -142,7 +142,7 @@ func (c *Container) prepareBundle() error {
 	r := c.runtime
 	c.bundle = &bundle{
 		dir: r.bundleDir(c.id), id: c.id, workload: c.workload, root: c.record.rootID(), slot: c.record.Slot,
-		cgroup: r.cgroup(c.id), resolver: r.resolver,
+		cgroup: r.cgroup(c.id), resolver: r.resolver, weight: r.config.CPUWeight,
 	}
 	if r.config.MemoryHigh != nil {
 		c.bundle.high = r.config.MemoryHigh(c.workload.Limits.MemoryBytes)

@@ -41,6 +41,9 @@ type Config struct {
 	// MemoryHigh gives, for a memory limit in bytes, from where on the
 	// container is slowed down to reclaim; nil, or 0, is never.
 	MemoryHigh func(limit uint64) uint64
+	// CPUWeight is cgroup v2's cpu.weight of a new container; 0 is the kernel's
+	// default.
+	CPUWeight uint64
 	// Go starts a goroutine that outlives its caller, and keeps its panic from
 	// ending the process; nil starts it and logs a panic.
 	Go func(name string, f func())

@@ -73,12 +73,15 @@ func TestResolveDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Workload{
-		Image: "test", ImageDigest: w.ImageDigest, Args: []string{"/entry", "image", "args"}, Env: []string{"PATH=/bin", "HOME=/var/www", "A=1"},
+		Image: "test", ImageDigest: w.ImageDigest, ImageEntropy: w.ImageEntropy, Args: []string{"/entry", "image", "args"}, Env: []string{"PATH=/bin", "HOME=/var/www", "A=1"},
 		Cwd: "/srv", User: User{33, 33, []uint32{4}}, Capabilities: defaultCapabilities,
 		Limits: Limits{DefaultMemoryBytes, DefaultPids, 0}, Network: NetworkBridge, StopSignal: 3, StopTimeoutSeconds: 10,
 	}
 	if !reflect.DeepEqual(*w, want) {
 		t.Errorf("\n%+v\n%+v", *w, want)
+	}
+	if e := w.ImageEntropy; !e.Known || e.Bytes == 0 || e.Share <= 0 || e.Share >= 1 {
+		t.Errorf("the image's entropy is %+v", e)
 	}
 	if image, err := r.Image("test"); err != nil || image.Digest != "sha256:"+hex.EncodeToString(w.ImageDigest[:]) {
 		t.Errorf("digest %x, %v", w.ImageDigest, err)

@@ -9,7 +9,8 @@ import (
 // one of reservedPrefixes where there are many.
 var (
 	reservedServices = []string{
-		"admin", "admin-vsock", "faults", "health", "init", "kernel", "ledgerd", "network", "ntp", "outbox", "placement", "remote", "routerd", "runtime", "settings",
+		"admin", "admin-vsock", "faults", "governor", "health", "init", "kernel", "ledgerd", "network", "noise", "ntp", "outbox", "placement",
+		"remote", "routerd", "runtime", "settings",
 		"trial", "twins", "watchdog", "workloads",
 	}
 	reservedPrefixes = []string{"console-", "dhcp-", "power-button-"}

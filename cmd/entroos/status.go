@@ -42,7 +42,10 @@ func (env *environment) printStatus(s *entroosv1.GetStatusResponse) error {
 	t.row("Up:", strings.ToLower(units.HumanDuration(up)))
 	t.row("Last boot:", lastBootText(s.PreviousBoot))
 	t.row("Addresses:", dash(strings.Join(s.Addresses, ", ")))
-	t.row("CPUs:", fmt.Sprint(s.Cpus))
+	t.row("CPUs:", cpuText(s.Cpus, s.Resources))
+	if brake := s.Resources.GetBrake(); brake != "" {
+		t.row("Held back:", "new containers: "+brake)
+	}
 	t.row("Memory:", usedText(s.MemoryTotalBytes, s.MemoryAvailableBytes))
 	data := "none"
 	if s.DataDevice != "" {
@@ -75,6 +78,30 @@ func placementText(s *entroosv1.GetStatusResponse) string {
 		text += ": " + s.PlacementNote
 	}
 	return text
+}
+
+// cpuText is "4, 19.8 % used, target 20 %, 11.3 W".
+func cpuText(cpus uint32, r *entroosv1.Resources) string {
+	text := fmt.Sprint(cpus)
+	if r == nil {
+		return text
+	}
+	if r.Utilisation != nil {
+		text += fmt.Sprintf(", %.1f %% used", r.GetUtilisation()*100)
+	}
+	text += ", " + targetText(r)
+	if r.Watts > 0 {
+		text += fmt.Sprintf(", %.1f W", r.Watts)
+	}
+	return text
+}
+
+// targetText is "target 20 %".
+func targetText(r *entroosv1.Resources) string {
+	if r.Target >= 1 {
+		return "no target"
+	}
+	return fmt.Sprintf("target %.4g %%", r.Target*100)
 }
 
 func stateText(s *entroosv1.GetStatusResponse) string {

@@ -171,7 +171,7 @@ func (t *top) draw(u *entroosv1.WatchUsageResponse) error {
 	if most := max(rows-1, headLines+1); len(lines) > most {
 		lines = append(lines[:most-1:most-1], fmt.Sprintf("and %d more: a taller terminal shows them, and `top --once`", len(lines)-most+1))
 	}
-	lines[1] = "q leaves"
+	lines[1] = strings.TrimLeft(lines[1]+"   q leaves", " ")
 	for i, line := range lines {
 		if i == headLines-1 {
 			line = reverseOn + line + reverseOff
@@ -224,11 +224,29 @@ func (t *top) lines(u *entroosv1.WatchUsageResponse, columns int) []string {
 	head := fmt.Sprintf("%s   CPU %s   memory %s of %s   %d processes   %d containers",
 		time.Unix(0, u.TimeUnixNano).UTC().Format("15:04:05"), strings.TrimSpace(percentText(percent(u.Box, t.before.GetBox()))+" %"),
 		bytesText(u.Box.GetMemoryBytes()), bytesText(u.Box.GetMemoryLimitBytes()), u.Box.GetPids(), count)
-	lines := []string{clip(head, columns), ""}
+	lines := []string{clip(head, columns), clip(resourcesText(u, percent(u.Box, t.before.GetBox())), columns)}
 	for line := range strings.Lines(table.String()) {
 		lines = append(lines, clip(strings.TrimRight(line, " \n"), columns))
 	}
 	return lines
+}
+
+// resourcesText says what of the box is used, given its use in percent of one
+// core, against what is aimed at.
+func resourcesText(u *entroosv1.WatchUsageResponse, percent float64) string {
+	r := u.Resources
+	if r == nil || u.Cpus == 0 {
+		return ""
+	}
+	used := percent // unknown
+	if percent >= 0 {
+		used = percent / float64(u.Cpus)
+	}
+	text := fmt.Sprintf("%s %% of %d CPUs, %s", percentText(used), u.Cpus, targetText(r))
+	if r.Quota < 1 {
+		text += fmt.Sprintf(", containers may use %.1f %%", r.Quota*100)
+	}
+	return text
 }
 
 // topRow is one part of the box in the table.

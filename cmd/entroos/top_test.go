@@ -9,6 +9,7 @@ import (
 
 	"connectrpc.com/connect"
 	"github.com/creack/pty"
+	"google.golang.org/protobuf/proto"
 
 	entroosv1 "github.com/entroos/entroos/api/entroos/v1"
 )
@@ -28,7 +29,9 @@ func (b *fakeBox) WatchUsage(ctx context.Context, r *connect.Request[entroosv1.W
 				{Name: "idle\x1b[2J", ContainerId: strings.Repeat("b", 64), CpuMicros: 5, MemoryBytes: 1 << 20, Pids: 1},
 				{Name: "web", ContainerId: strings.Repeat("a", 64), CpuMicros: 1_000_000 + passed/2, MemoryBytes: 12 << 20, MemoryLimitBytes: 64 << 20, Pids: 3, IoReadBytes: 4096},
 			},
-			Services: []*entroosv1.Usage{{Name: "ledgerd", CpuMicros: 9_000_000, MemoryBytes: 34 << 20, Pids: 9}},
+			Services:  []*entroosv1.Usage{{Name: "ledgerd", CpuMicros: 9_000_000, MemoryBytes: 34 << 20, Pids: 9}},
+			Resources: &entroosv1.Resources{Target: 0.2, Utilisation: proto.Float64(0.25), Quota: 0.183},
+			Cpus:      4,
 		}
 		for i := range 30 {
 			u.Services = append(u.Services, &entroosv1.Usage{Name: fmt.Sprintf("service-%02d", i)})
@@ -59,6 +62,9 @@ func TestTopOnce(t *testing.T) {
 	lines := strings.Split(stdout, "\n")
 	if want := "CPU 100.0 %   memory 103MiB of 480MiB   83 processes   2 containers"; !strings.Contains(lines[0], want) {
 		t.Errorf("no %q in %q", want, lines[0])
+	}
+	if want := "25.0 % of 4 CPUs, target 20 %, containers may use 18.3 %"; lines[1] != want {
+		t.Errorf("%q, not %q", lines[1], want)
 	}
 	for i, want := range []string{"NAME", "web 50.0 12MiB 64MiB 3 4KiB 0B", "idle?[2J 0.0 1MiB - 1 0B 0B", "(ledgerd) 0.0 34MiB - 9 0B 0B"} {
 		if got := strings.Join(strings.Fields(lines[2+i]), " "); !strings.HasPrefix(got, want) {

@@ -67,7 +67,7 @@ func (x LogsResponse_Stream) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LogsResponse_Stream.Descriptor instead.
 func (LogsResponse_Stream) EnumDescriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{36, 0}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{37, 0}
 }
 
 type EquationCheck_State int32
@@ -120,7 +120,7 @@ func (x EquationCheck_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use EquationCheck_State.Descriptor instead.
 func (EquationCheck_State) EnumDescriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{46, 0}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{47, 0}
 }
 
 type GetVersionRequest struct {
@@ -315,7 +315,9 @@ type GetStatusResponse struct {
 	NodeEntropyAssessed bool    `protobuf:"varint,31,opt,name=node_entropy_assessed,json=nodeEntropyAssessed,proto3" json:"node_entropy_assessed,omitempty"`
 	// Hints say what is worth a look, and wrong with nothing: e.g. that a
 	// container's output is unlike what it wrote before.
-	Hints         []string `protobuf:"bytes,40,rep,name=hints,proto3" json:"hints,omitempty"`
+	Hints []string `protobuf:"bytes,40,rep,name=hints,proto3" json:"hints,omitempty"`
+	// Resources is absent without a CPU governor: no containers can run.
+	Resources     *Resources `protobuf:"bytes,32,opt,name=resources,proto3" json:"resources,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -574,6 +576,118 @@ func (x *GetStatusResponse) GetHints() []string {
 	return nil
 }
 
+func (x *GetStatusResponse) GetResources() *Resources {
+	if x != nil {
+		return x.Resources
+	}
+	return nil
+}
+
+// Resources are what is aimed at and used of the box. Shares are of all its
+// CPUs' time.
+type Resources struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Target is the utilisation that the workloads' quota is steered to, as
+	// appliance.yaml's resources.target has it; 1 is no quota.
+	Target float64 `protobuf:"fixed64,1,opt,name=target,proto3" json:"target,omitempty"`
+	// Utilisation of the whole box, smoothed with a half-life of 10 s; absent
+	// until it was measured.
+	Utilisation *float64 `protobuf:"fixed64,2,opt,name=utilisation,proto3,oneof" json:"utilisation,omitempty"`
+	// Quota is the share that the workloads may use together; 1 without one.
+	Quota float64 `protobuf:"fixed64,3,opt,name=quota,proto3" json:"quota,omitempty"`
+	// ThrottleRatio is the share of the last interval's periods in which the
+	// workloads ran out of their quota.
+	ThrottleRatio float64 `protobuf:"fixed64,4,opt,name=throttle_ratio,json=throttleRatio,proto3" json:"throttle_ratio,omitempty"`
+	// MemoryPressure is the share of the last interval in which all tasks waited
+	// for memory.
+	MemoryPressure float64 `protobuf:"fixed64,5,opt,name=memory_pressure,json=memoryPressure,proto3" json:"memory_pressure,omitempty"`
+	// Brake says why no container is placed now; it is empty when they are.
+	Brake string `protobuf:"bytes,6,opt,name=brake,proto3" json:"brake,omitempty"`
+	// Watts that the CPU packages take; 0 where they do not tell.
+	Watts         float64 `protobuf:"fixed64,7,opt,name=watts,proto3" json:"watts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Resources) Reset() {
+	*x = Resources{}
+	mi := &file_entroos_v1_admin_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Resources) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Resources) ProtoMessage() {}
+
+func (x *Resources) ProtoReflect() protoreflect.Message {
+	mi := &file_entroos_v1_admin_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Resources.ProtoReflect.Descriptor instead.
+func (*Resources) Descriptor() ([]byte, []int) {
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Resources) GetTarget() float64 {
+	if x != nil {
+		return x.Target
+	}
+	return 0
+}
+
+func (x *Resources) GetUtilisation() float64 {
+	if x != nil && x.Utilisation != nil {
+		return *x.Utilisation
+	}
+	return 0
+}
+
+func (x *Resources) GetQuota() float64 {
+	if x != nil {
+		return x.Quota
+	}
+	return 0
+}
+
+func (x *Resources) GetThrottleRatio() float64 {
+	if x != nil {
+		return x.ThrottleRatio
+	}
+	return 0
+}
+
+func (x *Resources) GetMemoryPressure() float64 {
+	if x != nil {
+		return x.MemoryPressure
+	}
+	return 0
+}
+
+func (x *Resources) GetBrake() string {
+	if x != nil {
+		return x.Brake
+	}
+	return ""
+}
+
+func (x *Resources) GetWatts() float64 {
+	if x != nil {
+		return x.Watts
+	}
+	return 0
+}
+
 // PreviousBoot is how the boot before this one ended.
 type PreviousBoot struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -589,7 +703,7 @@ type PreviousBoot struct {
 
 func (x *PreviousBoot) Reset() {
 	*x = PreviousBoot{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[4]
+	mi := &file_entroos_v1_admin_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -601,7 +715,7 @@ func (x *PreviousBoot) String() string {
 func (*PreviousBoot) ProtoMessage() {}
 
 func (x *PreviousBoot) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[4]
+	mi := &file_entroos_v1_admin_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -614,7 +728,7 @@ func (x *PreviousBoot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviousBoot.ProtoReflect.Descriptor instead.
 func (*PreviousBoot) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{4}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *PreviousBoot) GetEnd() string {
@@ -658,7 +772,7 @@ type Service struct {
 
 func (x *Service) Reset() {
 	*x = Service{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[5]
+	mi := &file_entroos_v1_admin_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -670,7 +784,7 @@ func (x *Service) String() string {
 func (*Service) ProtoMessage() {}
 
 func (x *Service) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[5]
+	mi := &file_entroos_v1_admin_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -683,7 +797,7 @@ func (x *Service) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Service.ProtoReflect.Descriptor instead.
 func (*Service) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{5}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Service) GetName() string {
@@ -778,7 +892,7 @@ type ListServicesRequest struct {
 
 func (x *ListServicesRequest) Reset() {
 	*x = ListServicesRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[6]
+	mi := &file_entroos_v1_admin_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -790,7 +904,7 @@ func (x *ListServicesRequest) String() string {
 func (*ListServicesRequest) ProtoMessage() {}
 
 func (x *ListServicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[6]
+	mi := &file_entroos_v1_admin_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -803,7 +917,7 @@ func (x *ListServicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServicesRequest.ProtoReflect.Descriptor instead.
 func (*ListServicesRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{6}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{7}
 }
 
 type ListServicesResponse struct {
@@ -815,7 +929,7 @@ type ListServicesResponse struct {
 
 func (x *ListServicesResponse) Reset() {
 	*x = ListServicesResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[7]
+	mi := &file_entroos_v1_admin_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -827,7 +941,7 @@ func (x *ListServicesResponse) String() string {
 func (*ListServicesResponse) ProtoMessage() {}
 
 func (x *ListServicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[7]
+	mi := &file_entroos_v1_admin_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -840,7 +954,7 @@ func (x *ListServicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServicesResponse.ProtoReflect.Descriptor instead.
 func (*ListServicesResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{7}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListServicesResponse) GetServices() []*Service {
@@ -861,7 +975,7 @@ type SignalServiceRequest struct {
 
 func (x *SignalServiceRequest) Reset() {
 	*x = SignalServiceRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[8]
+	mi := &file_entroos_v1_admin_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -873,7 +987,7 @@ func (x *SignalServiceRequest) String() string {
 func (*SignalServiceRequest) ProtoMessage() {}
 
 func (x *SignalServiceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[8]
+	mi := &file_entroos_v1_admin_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -886,7 +1000,7 @@ func (x *SignalServiceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalServiceRequest.ProtoReflect.Descriptor instead.
 func (*SignalServiceRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{8}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *SignalServiceRequest) GetService() string {
@@ -911,7 +1025,7 @@ type SignalServiceResponse struct {
 
 func (x *SignalServiceResponse) Reset() {
 	*x = SignalServiceResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[9]
+	mi := &file_entroos_v1_admin_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -923,7 +1037,7 @@ func (x *SignalServiceResponse) String() string {
 func (*SignalServiceResponse) ProtoMessage() {}
 
 func (x *SignalServiceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[9]
+	mi := &file_entroos_v1_admin_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -936,7 +1050,7 @@ func (x *SignalServiceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalServiceResponse.ProtoReflect.Descriptor instead.
 func (*SignalServiceResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{9}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{10}
 }
 
 type ListImagesRequest struct {
@@ -947,7 +1061,7 @@ type ListImagesRequest struct {
 
 func (x *ListImagesRequest) Reset() {
 	*x = ListImagesRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[10]
+	mi := &file_entroos_v1_admin_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -959,7 +1073,7 @@ func (x *ListImagesRequest) String() string {
 func (*ListImagesRequest) ProtoMessage() {}
 
 func (x *ListImagesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[10]
+	mi := &file_entroos_v1_admin_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -972,7 +1086,7 @@ func (x *ListImagesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListImagesRequest.ProtoReflect.Descriptor instead.
 func (*ListImagesRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{10}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{11}
 }
 
 type ListImagesResponse struct {
@@ -984,7 +1098,7 @@ type ListImagesResponse struct {
 
 func (x *ListImagesResponse) Reset() {
 	*x = ListImagesResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[11]
+	mi := &file_entroos_v1_admin_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -996,7 +1110,7 @@ func (x *ListImagesResponse) String() string {
 func (*ListImagesResponse) ProtoMessage() {}
 
 func (x *ListImagesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[11]
+	mi := &file_entroos_v1_admin_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1009,7 +1123,7 @@ func (x *ListImagesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListImagesResponse.ProtoReflect.Descriptor instead.
 func (*ListImagesResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{11}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListImagesResponse) GetImages() []*Image {
@@ -1030,7 +1144,7 @@ type ImportImageRequest struct {
 
 func (x *ImportImageRequest) Reset() {
 	*x = ImportImageRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[12]
+	mi := &file_entroos_v1_admin_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1042,7 +1156,7 @@ func (x *ImportImageRequest) String() string {
 func (*ImportImageRequest) ProtoMessage() {}
 
 func (x *ImportImageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[12]
+	mi := &file_entroos_v1_admin_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1055,7 +1169,7 @@ func (x *ImportImageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportImageRequest.ProtoReflect.Descriptor instead.
 func (*ImportImageRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{12}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ImportImageRequest) GetReference() string {
@@ -1081,7 +1195,7 @@ type ImportImageResponse struct {
 
 func (x *ImportImageResponse) Reset() {
 	*x = ImportImageResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[13]
+	mi := &file_entroos_v1_admin_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1093,7 +1207,7 @@ func (x *ImportImageResponse) String() string {
 func (*ImportImageResponse) ProtoMessage() {}
 
 func (x *ImportImageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[13]
+	mi := &file_entroos_v1_admin_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1106,7 +1220,7 @@ func (x *ImportImageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportImageResponse.ProtoReflect.Descriptor instead.
 func (*ImportImageResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{13}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ImportImageResponse) GetImages() []*Image {
@@ -1125,7 +1239,7 @@ type RemoveImageRequest struct {
 
 func (x *RemoveImageRequest) Reset() {
 	*x = RemoveImageRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[14]
+	mi := &file_entroos_v1_admin_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1137,7 +1251,7 @@ func (x *RemoveImageRequest) String() string {
 func (*RemoveImageRequest) ProtoMessage() {}
 
 func (x *RemoveImageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[14]
+	mi := &file_entroos_v1_admin_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1150,7 +1264,7 @@ func (x *RemoveImageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveImageRequest.ProtoReflect.Descriptor instead.
 func (*RemoveImageRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{14}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RemoveImageRequest) GetImage() string {
@@ -1168,7 +1282,7 @@ type RemoveImageResponse struct {
 
 func (x *RemoveImageResponse) Reset() {
 	*x = RemoveImageResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[15]
+	mi := &file_entroos_v1_admin_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1180,7 +1294,7 @@ func (x *RemoveImageResponse) String() string {
 func (*RemoveImageResponse) ProtoMessage() {}
 
 func (x *RemoveImageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[15]
+	mi := &file_entroos_v1_admin_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1193,7 +1307,7 @@ func (x *RemoveImageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveImageResponse.ProtoReflect.Descriptor instead.
 func (*RemoveImageResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{15}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{16}
 }
 
 type PruneImagesRequest struct {
@@ -1204,7 +1318,7 @@ type PruneImagesRequest struct {
 
 func (x *PruneImagesRequest) Reset() {
 	*x = PruneImagesRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[16]
+	mi := &file_entroos_v1_admin_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1216,7 +1330,7 @@ func (x *PruneImagesRequest) String() string {
 func (*PruneImagesRequest) ProtoMessage() {}
 
 func (x *PruneImagesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[16]
+	mi := &file_entroos_v1_admin_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1229,7 +1343,7 @@ func (x *PruneImagesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PruneImagesRequest.ProtoReflect.Descriptor instead.
 func (*PruneImagesRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{16}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{17}
 }
 
 type PruneImagesResponse struct {
@@ -1243,7 +1357,7 @@ type PruneImagesResponse struct {
 
 func (x *PruneImagesResponse) Reset() {
 	*x = PruneImagesResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[17]
+	mi := &file_entroos_v1_admin_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1255,7 +1369,7 @@ func (x *PruneImagesResponse) String() string {
 func (*PruneImagesResponse) ProtoMessage() {}
 
 func (x *PruneImagesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[17]
+	mi := &file_entroos_v1_admin_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1268,7 +1382,7 @@ func (x *PruneImagesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PruneImagesResponse.ProtoReflect.Descriptor instead.
 func (*PruneImagesResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{17}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *PruneImagesResponse) GetRemoved() []*Image {
@@ -1295,7 +1409,7 @@ type WindowSize struct {
 
 func (x *WindowSize) Reset() {
 	*x = WindowSize{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[18]
+	mi := &file_entroos_v1_admin_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1307,7 +1421,7 @@ func (x *WindowSize) String() string {
 func (*WindowSize) ProtoMessage() {}
 
 func (x *WindowSize) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[18]
+	mi := &file_entroos_v1_admin_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1320,7 +1434,7 @@ func (x *WindowSize) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WindowSize.ProtoReflect.Descriptor instead.
 func (*WindowSize) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{18}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *WindowSize) GetRows() uint32 {
@@ -1353,7 +1467,7 @@ type ProcessInput struct {
 
 func (x *ProcessInput) Reset() {
 	*x = ProcessInput{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[19]
+	mi := &file_entroos_v1_admin_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1365,7 +1479,7 @@ func (x *ProcessInput) String() string {
 func (*ProcessInput) ProtoMessage() {}
 
 func (x *ProcessInput) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[19]
+	mi := &file_entroos_v1_admin_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1378,7 +1492,7 @@ func (x *ProcessInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessInput.ProtoReflect.Descriptor instead.
 func (*ProcessInput) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{19}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ProcessInput) GetInput() isProcessInput_Input {
@@ -1467,7 +1581,7 @@ type RunRequest struct {
 
 func (x *RunRequest) Reset() {
 	*x = RunRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[20]
+	mi := &file_entroos_v1_admin_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1479,7 +1593,7 @@ func (x *RunRequest) String() string {
 func (*RunRequest) ProtoMessage() {}
 
 func (x *RunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[20]
+	mi := &file_entroos_v1_admin_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1492,7 +1606,7 @@ func (x *RunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunRequest.ProtoReflect.Descriptor instead.
 func (*RunRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{20}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RunRequest) GetRequest() isRunRequest_Request {
@@ -1547,7 +1661,7 @@ type RunStart struct {
 
 func (x *RunStart) Reset() {
 	*x = RunStart{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[21]
+	mi := &file_entroos_v1_admin_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1559,7 +1673,7 @@ func (x *RunStart) String() string {
 func (*RunStart) ProtoMessage() {}
 
 func (x *RunStart) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[21]
+	mi := &file_entroos_v1_admin_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1572,7 +1686,7 @@ func (x *RunStart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunStart.ProtoReflect.Descriptor instead.
 func (*RunStart) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{21}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *RunStart) GetSpec() *WorkloadSpec {
@@ -1612,7 +1726,7 @@ type RunResponse struct {
 
 func (x *RunResponse) Reset() {
 	*x = RunResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[22]
+	mi := &file_entroos_v1_admin_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1624,7 +1738,7 @@ func (x *RunResponse) String() string {
 func (*RunResponse) ProtoMessage() {}
 
 func (x *RunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[22]
+	mi := &file_entroos_v1_admin_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1637,7 +1751,7 @@ func (x *RunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunResponse.ProtoReflect.Descriptor instead.
 func (*RunResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{22}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *RunResponse) GetResponse() isRunResponse_Response {
@@ -1737,7 +1851,7 @@ type RunQueued struct {
 
 func (x *RunQueued) Reset() {
 	*x = RunQueued{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[23]
+	mi := &file_entroos_v1_admin_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1749,7 +1863,7 @@ func (x *RunQueued) String() string {
 func (*RunQueued) ProtoMessage() {}
 
 func (x *RunQueued) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[23]
+	mi := &file_entroos_v1_admin_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1762,7 +1876,7 @@ func (x *RunQueued) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunQueued.ProtoReflect.Descriptor instead.
 func (*RunQueued) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{23}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *RunQueued) GetContainer() *Container {
@@ -1794,7 +1908,7 @@ type RunExited struct {
 
 func (x *RunExited) Reset() {
 	*x = RunExited{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[24]
+	mi := &file_entroos_v1_admin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1806,7 +1920,7 @@ func (x *RunExited) String() string {
 func (*RunExited) ProtoMessage() {}
 
 func (x *RunExited) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[24]
+	mi := &file_entroos_v1_admin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1819,7 +1933,7 @@ func (x *RunExited) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunExited.ProtoReflect.Descriptor instead.
 func (*RunExited) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{24}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RunExited) GetExitCode() int32 {
@@ -1874,7 +1988,7 @@ type ListContainersRequest struct {
 
 func (x *ListContainersRequest) Reset() {
 	*x = ListContainersRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[25]
+	mi := &file_entroos_v1_admin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1886,7 +2000,7 @@ func (x *ListContainersRequest) String() string {
 func (*ListContainersRequest) ProtoMessage() {}
 
 func (x *ListContainersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[25]
+	mi := &file_entroos_v1_admin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1899,7 +2013,7 @@ func (x *ListContainersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListContainersRequest.ProtoReflect.Descriptor instead.
 func (*ListContainersRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{25}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListContainersRequest) GetAll() bool {
@@ -1918,7 +2032,7 @@ type ListContainersResponse struct {
 
 func (x *ListContainersResponse) Reset() {
 	*x = ListContainersResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[26]
+	mi := &file_entroos_v1_admin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1930,7 +2044,7 @@ func (x *ListContainersResponse) String() string {
 func (*ListContainersResponse) ProtoMessage() {}
 
 func (x *ListContainersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[26]
+	mi := &file_entroos_v1_admin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1943,7 +2057,7 @@ func (x *ListContainersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListContainersResponse.ProtoReflect.Descriptor instead.
 func (*ListContainersResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{26}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListContainersResponse) GetContainers() []*Container {
@@ -1965,7 +2079,7 @@ type StopContainerRequest struct {
 
 func (x *StopContainerRequest) Reset() {
 	*x = StopContainerRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[27]
+	mi := &file_entroos_v1_admin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1977,7 +2091,7 @@ func (x *StopContainerRequest) String() string {
 func (*StopContainerRequest) ProtoMessage() {}
 
 func (x *StopContainerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[27]
+	mi := &file_entroos_v1_admin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1990,7 +2104,7 @@ func (x *StopContainerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopContainerRequest.ProtoReflect.Descriptor instead.
 func (*StopContainerRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{27}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *StopContainerRequest) GetContainer() string {
@@ -2016,7 +2130,7 @@ type StopContainerResponse struct {
 
 func (x *StopContainerResponse) Reset() {
 	*x = StopContainerResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[28]
+	mi := &file_entroos_v1_admin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2028,7 +2142,7 @@ func (x *StopContainerResponse) String() string {
 func (*StopContainerResponse) ProtoMessage() {}
 
 func (x *StopContainerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[28]
+	mi := &file_entroos_v1_admin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2041,7 +2155,7 @@ func (x *StopContainerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopContainerResponse.ProtoReflect.Descriptor instead.
 func (*StopContainerResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{28}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *StopContainerResponse) GetContainer() *Container {
@@ -2060,7 +2174,7 @@ type StartContainerRequest struct {
 
 func (x *StartContainerRequest) Reset() {
 	*x = StartContainerRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[29]
+	mi := &file_entroos_v1_admin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2072,7 +2186,7 @@ func (x *StartContainerRequest) String() string {
 func (*StartContainerRequest) ProtoMessage() {}
 
 func (x *StartContainerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[29]
+	mi := &file_entroos_v1_admin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2085,7 +2199,7 @@ func (x *StartContainerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartContainerRequest.ProtoReflect.Descriptor instead.
 func (*StartContainerRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{29}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *StartContainerRequest) GetContainer() string {
@@ -2104,7 +2218,7 @@ type StartContainerResponse struct {
 
 func (x *StartContainerResponse) Reset() {
 	*x = StartContainerResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[30]
+	mi := &file_entroos_v1_admin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2116,7 +2230,7 @@ func (x *StartContainerResponse) String() string {
 func (*StartContainerResponse) ProtoMessage() {}
 
 func (x *StartContainerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[30]
+	mi := &file_entroos_v1_admin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2129,7 +2243,7 @@ func (x *StartContainerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartContainerResponse.ProtoReflect.Descriptor instead.
 func (*StartContainerResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{30}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *StartContainerResponse) GetContainer() *Container {
@@ -2150,7 +2264,7 @@ type KillContainerRequest struct {
 
 func (x *KillContainerRequest) Reset() {
 	*x = KillContainerRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[31]
+	mi := &file_entroos_v1_admin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2162,7 +2276,7 @@ func (x *KillContainerRequest) String() string {
 func (*KillContainerRequest) ProtoMessage() {}
 
 func (x *KillContainerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[31]
+	mi := &file_entroos_v1_admin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2175,7 +2289,7 @@ func (x *KillContainerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillContainerRequest.ProtoReflect.Descriptor instead.
 func (*KillContainerRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{31}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *KillContainerRequest) GetContainer() string {
@@ -2200,7 +2314,7 @@ type KillContainerResponse struct {
 
 func (x *KillContainerResponse) Reset() {
 	*x = KillContainerResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[32]
+	mi := &file_entroos_v1_admin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2212,7 +2326,7 @@ func (x *KillContainerResponse) String() string {
 func (*KillContainerResponse) ProtoMessage() {}
 
 func (x *KillContainerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[32]
+	mi := &file_entroos_v1_admin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2225,7 +2339,7 @@ func (x *KillContainerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillContainerResponse.ProtoReflect.Descriptor instead.
 func (*KillContainerResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{32}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{33}
 }
 
 type RemoveContainerRequest struct {
@@ -2239,7 +2353,7 @@ type RemoveContainerRequest struct {
 
 func (x *RemoveContainerRequest) Reset() {
 	*x = RemoveContainerRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[33]
+	mi := &file_entroos_v1_admin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2251,7 +2365,7 @@ func (x *RemoveContainerRequest) String() string {
 func (*RemoveContainerRequest) ProtoMessage() {}
 
 func (x *RemoveContainerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[33]
+	mi := &file_entroos_v1_admin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2264,7 +2378,7 @@ func (x *RemoveContainerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveContainerRequest.ProtoReflect.Descriptor instead.
 func (*RemoveContainerRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{33}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *RemoveContainerRequest) GetContainer() string {
@@ -2289,7 +2403,7 @@ type RemoveContainerResponse struct {
 
 func (x *RemoveContainerResponse) Reset() {
 	*x = RemoveContainerResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[34]
+	mi := &file_entroos_v1_admin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2301,7 +2415,7 @@ func (x *RemoveContainerResponse) String() string {
 func (*RemoveContainerResponse) ProtoMessage() {}
 
 func (x *RemoveContainerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[34]
+	mi := &file_entroos_v1_admin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2314,7 +2428,7 @@ func (x *RemoveContainerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveContainerResponse.ProtoReflect.Descriptor instead.
 func (*RemoveContainerResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{34}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{35}
 }
 
 type LogsRequest struct {
@@ -2331,7 +2445,7 @@ type LogsRequest struct {
 
 func (x *LogsRequest) Reset() {
 	*x = LogsRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[35]
+	mi := &file_entroos_v1_admin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2343,7 +2457,7 @@ func (x *LogsRequest) String() string {
 func (*LogsRequest) ProtoMessage() {}
 
 func (x *LogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[35]
+	mi := &file_entroos_v1_admin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2356,7 +2470,7 @@ func (x *LogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsRequest.ProtoReflect.Descriptor instead.
 func (*LogsRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{35}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *LogsRequest) GetContainer() string {
@@ -2398,7 +2512,7 @@ type LogsResponse struct {
 
 func (x *LogsResponse) Reset() {
 	*x = LogsResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[36]
+	mi := &file_entroos_v1_admin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2410,7 +2524,7 @@ func (x *LogsResponse) String() string {
 func (*LogsResponse) ProtoMessage() {}
 
 func (x *LogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[36]
+	mi := &file_entroos_v1_admin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2423,7 +2537,7 @@ func (x *LogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsResponse.ProtoReflect.Descriptor instead.
 func (*LogsResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{36}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *LogsResponse) GetStream() LogsResponse_Stream {
@@ -2460,7 +2574,7 @@ type ExecRequest struct {
 
 func (x *ExecRequest) Reset() {
 	*x = ExecRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[37]
+	mi := &file_entroos_v1_admin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2472,7 +2586,7 @@ func (x *ExecRequest) String() string {
 func (*ExecRequest) ProtoMessage() {}
 
 func (x *ExecRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[37]
+	mi := &file_entroos_v1_admin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2485,7 +2599,7 @@ func (x *ExecRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecRequest.ProtoReflect.Descriptor instead.
 func (*ExecRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{37}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ExecRequest) GetRequest() isExecRequest_Request {
@@ -2545,7 +2659,7 @@ type ExecStart struct {
 
 func (x *ExecStart) Reset() {
 	*x = ExecStart{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[38]
+	mi := &file_entroos_v1_admin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2557,7 +2671,7 @@ func (x *ExecStart) String() string {
 func (*ExecStart) ProtoMessage() {}
 
 func (x *ExecStart) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[38]
+	mi := &file_entroos_v1_admin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2570,7 +2684,7 @@ func (x *ExecStart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecStart.ProtoReflect.Descriptor instead.
 func (*ExecStart) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{38}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ExecStart) GetContainer() string {
@@ -2643,7 +2757,7 @@ type ExecResponse struct {
 
 func (x *ExecResponse) Reset() {
 	*x = ExecResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[39]
+	mi := &file_entroos_v1_admin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2655,7 +2769,7 @@ func (x *ExecResponse) String() string {
 func (*ExecResponse) ProtoMessage() {}
 
 func (x *ExecResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[39]
+	mi := &file_entroos_v1_admin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2668,7 +2782,7 @@ func (x *ExecResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecResponse.ProtoReflect.Descriptor instead.
 func (*ExecResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{39}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ExecResponse) GetResponse() isExecResponse_Response {
@@ -2736,7 +2850,7 @@ type ExecExited struct {
 
 func (x *ExecExited) Reset() {
 	*x = ExecExited{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[40]
+	mi := &file_entroos_v1_admin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2748,7 +2862,7 @@ func (x *ExecExited) String() string {
 func (*ExecExited) ProtoMessage() {}
 
 func (x *ExecExited) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[40]
+	mi := &file_entroos_v1_admin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2761,7 +2875,7 @@ func (x *ExecExited) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecExited.ProtoReflect.Descriptor instead.
 func (*ExecExited) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{40}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ExecExited) GetExitCode() int32 {
@@ -2781,7 +2895,7 @@ type WatchUsageRequest struct {
 
 func (x *WatchUsageRequest) Reset() {
 	*x = WatchUsageRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[41]
+	mi := &file_entroos_v1_admin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2793,7 +2907,7 @@ func (x *WatchUsageRequest) String() string {
 func (*WatchUsageRequest) ProtoMessage() {}
 
 func (x *WatchUsageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[41]
+	mi := &file_entroos_v1_admin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2806,7 +2920,7 @@ func (x *WatchUsageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchUsageRequest.ProtoReflect.Descriptor instead.
 func (*WatchUsageRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{41}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *WatchUsageRequest) GetIntervalMillis() uint32 {
@@ -2820,16 +2934,19 @@ type WatchUsageResponse struct {
 	state        protoimpl.MessageState `protogen:"open.v1"`
 	TimeUnixNano int64                  `protobuf:"varint,1,opt,name=time_unix_nano,json=timeUnixNano,proto3" json:"time_unix_nano,omitempty"`
 	// Of the whole box.
-	Box           *Usage   `protobuf:"bytes,2,opt,name=box,proto3" json:"box,omitempty"`
-	Containers    []*Usage `protobuf:"bytes,3,rep,name=containers,proto3" json:"containers,omitempty"`
-	Services      []*Usage `protobuf:"bytes,4,rep,name=services,proto3" json:"services,omitempty"`
+	Box        *Usage     `protobuf:"bytes,2,opt,name=box,proto3" json:"box,omitempty"`
+	Containers []*Usage   `protobuf:"bytes,3,rep,name=containers,proto3" json:"containers,omitempty"`
+	Services   []*Usage   `protobuf:"bytes,4,rep,name=services,proto3" json:"services,omitempty"`
+	Resources  *Resources `protobuf:"bytes,5,opt,name=resources,proto3" json:"resources,omitempty"`
+	// Cpus of the box.
+	Cpus          uint32 `protobuf:"varint,6,opt,name=cpus,proto3" json:"cpus,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *WatchUsageResponse) Reset() {
 	*x = WatchUsageResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[42]
+	mi := &file_entroos_v1_admin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2841,7 +2958,7 @@ func (x *WatchUsageResponse) String() string {
 func (*WatchUsageResponse) ProtoMessage() {}
 
 func (x *WatchUsageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[42]
+	mi := &file_entroos_v1_admin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2854,7 +2971,7 @@ func (x *WatchUsageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchUsageResponse.ProtoReflect.Descriptor instead.
 func (*WatchUsageResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{42}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *WatchUsageResponse) GetTimeUnixNano() int64 {
@@ -2885,6 +3002,20 @@ func (x *WatchUsageResponse) GetServices() []*Usage {
 	return nil
 }
 
+func (x *WatchUsageResponse) GetResources() *Resources {
+	if x != nil {
+		return x.Resources
+	}
+	return nil
+}
+
+func (x *WatchUsageResponse) GetCpus() uint32 {
+	if x != nil {
+		return x.Cpus
+	}
+	return 0
+}
+
 // Usage is what a part of the box has used and uses, from its cgroup.
 type Usage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2905,7 +3036,7 @@ type Usage struct {
 
 func (x *Usage) Reset() {
 	*x = Usage{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[43]
+	mi := &file_entroos_v1_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2917,7 +3048,7 @@ func (x *Usage) String() string {
 func (*Usage) ProtoMessage() {}
 
 func (x *Usage) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[43]
+	mi := &file_entroos_v1_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2930,7 +3061,7 @@ func (x *Usage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Usage.ProtoReflect.Descriptor instead.
 func (*Usage) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{43}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Usage) GetName() string {
@@ -2997,7 +3128,7 @@ type CheckEquationsRequest struct {
 
 func (x *CheckEquationsRequest) Reset() {
 	*x = CheckEquationsRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[44]
+	mi := &file_entroos_v1_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3009,7 +3140,7 @@ func (x *CheckEquationsRequest) String() string {
 func (*CheckEquationsRequest) ProtoMessage() {}
 
 func (x *CheckEquationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[44]
+	mi := &file_entroos_v1_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3022,7 +3153,7 @@ func (x *CheckEquationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckEquationsRequest.ProtoReflect.Descriptor instead.
 func (*CheckEquationsRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{44}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{45}
 }
 
 type CheckEquationsResponse struct {
@@ -3039,7 +3170,7 @@ type CheckEquationsResponse struct {
 
 func (x *CheckEquationsResponse) Reset() {
 	*x = CheckEquationsResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[45]
+	mi := &file_entroos_v1_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3051,7 +3182,7 @@ func (x *CheckEquationsResponse) String() string {
 func (*CheckEquationsResponse) ProtoMessage() {}
 
 func (x *CheckEquationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[45]
+	mi := &file_entroos_v1_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3064,7 +3195,7 @@ func (x *CheckEquationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckEquationsResponse.ProtoReflect.Descriptor instead.
 func (*CheckEquationsResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{45}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *CheckEquationsResponse) GetChecks() []*EquationCheck {
@@ -3114,7 +3245,7 @@ type EquationCheck struct {
 
 func (x *EquationCheck) Reset() {
 	*x = EquationCheck{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[46]
+	mi := &file_entroos_v1_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3126,7 +3257,7 @@ func (x *EquationCheck) String() string {
 func (*EquationCheck) ProtoMessage() {}
 
 func (x *EquationCheck) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[46]
+	mi := &file_entroos_v1_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3139,7 +3270,7 @@ func (x *EquationCheck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EquationCheck.ProtoReflect.Descriptor instead.
 func (*EquationCheck) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{46}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *EquationCheck) GetNumber() uint32 {
@@ -3206,7 +3337,7 @@ type WatchAccessRequest struct {
 
 func (x *WatchAccessRequest) Reset() {
 	*x = WatchAccessRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[47]
+	mi := &file_entroos_v1_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3218,7 +3349,7 @@ func (x *WatchAccessRequest) String() string {
 func (*WatchAccessRequest) ProtoMessage() {}
 
 func (x *WatchAccessRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[47]
+	mi := &file_entroos_v1_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3231,7 +3362,7 @@ func (x *WatchAccessRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchAccessRequest.ProtoReflect.Descriptor instead.
 func (*WatchAccessRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{47}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{48}
 }
 
 type WatchAccessResponse struct {
@@ -3250,7 +3381,7 @@ type WatchAccessResponse struct {
 
 func (x *WatchAccessResponse) Reset() {
 	*x = WatchAccessResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[48]
+	mi := &file_entroos_v1_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3262,7 +3393,7 @@ func (x *WatchAccessResponse) String() string {
 func (*WatchAccessResponse) ProtoMessage() {}
 
 func (x *WatchAccessResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[48]
+	mi := &file_entroos_v1_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3275,7 +3406,7 @@ func (x *WatchAccessResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchAccessResponse.ProtoReflect.Descriptor instead.
 func (*WatchAccessResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{48}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *WatchAccessResponse) GetHostname() string {
@@ -3314,7 +3445,7 @@ type GetConfigRequest struct {
 
 func (x *GetConfigRequest) Reset() {
 	*x = GetConfigRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[49]
+	mi := &file_entroos_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3326,7 +3457,7 @@ func (x *GetConfigRequest) String() string {
 func (*GetConfigRequest) ProtoMessage() {}
 
 func (x *GetConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[49]
+	mi := &file_entroos_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3339,7 +3470,7 @@ func (x *GetConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConfigRequest.ProtoReflect.Descriptor instead.
 func (*GetConfigRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{49}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{50}
 }
 
 type GetConfigResponse struct {
@@ -3357,7 +3488,7 @@ type GetConfigResponse struct {
 
 func (x *GetConfigResponse) Reset() {
 	*x = GetConfigResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[50]
+	mi := &file_entroos_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3369,7 +3500,7 @@ func (x *GetConfigResponse) String() string {
 func (*GetConfigResponse) ProtoMessage() {}
 
 func (x *GetConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[50]
+	mi := &file_entroos_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3382,7 +3513,7 @@ func (x *GetConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConfigResponse.ProtoReflect.Descriptor instead.
 func (*GetConfigResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{50}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *GetConfigResponse) GetBuiltIn() string {
@@ -3422,7 +3553,7 @@ type CheckConfigRequest struct {
 
 func (x *CheckConfigRequest) Reset() {
 	*x = CheckConfigRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[51]
+	mi := &file_entroos_v1_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3434,7 +3565,7 @@ func (x *CheckConfigRequest) String() string {
 func (*CheckConfigRequest) ProtoMessage() {}
 
 func (x *CheckConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[51]
+	mi := &file_entroos_v1_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3447,7 +3578,7 @@ func (x *CheckConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckConfigRequest.ProtoReflect.Descriptor instead.
 func (*CheckConfigRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{51}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *CheckConfigRequest) GetYaml() string {
@@ -3466,7 +3597,7 @@ type CheckConfigResponse struct {
 
 func (x *CheckConfigResponse) Reset() {
 	*x = CheckConfigResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[52]
+	mi := &file_entroos_v1_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3478,7 +3609,7 @@ func (x *CheckConfigResponse) String() string {
 func (*CheckConfigResponse) ProtoMessage() {}
 
 func (x *CheckConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[52]
+	mi := &file_entroos_v1_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3491,7 +3622,7 @@ func (x *CheckConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckConfigResponse.ProtoReflect.Descriptor instead.
 func (*CheckConfigResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{52}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *CheckConfigResponse) GetEffective() string {
@@ -3515,7 +3646,7 @@ type SetConfigRequest struct {
 
 func (x *SetConfigRequest) Reset() {
 	*x = SetConfigRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[53]
+	mi := &file_entroos_v1_admin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3527,7 +3658,7 @@ func (x *SetConfigRequest) String() string {
 func (*SetConfigRequest) ProtoMessage() {}
 
 func (x *SetConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[53]
+	mi := &file_entroos_v1_admin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3540,7 +3671,7 @@ func (x *SetConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetConfigRequest.ProtoReflect.Descriptor instead.
 func (*SetConfigRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{53}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *SetConfigRequest) GetFile() string {
@@ -3575,7 +3706,7 @@ type SetConfigResponse struct {
 
 func (x *SetConfigResponse) Reset() {
 	*x = SetConfigResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[54]
+	mi := &file_entroos_v1_admin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3587,7 +3718,7 @@ func (x *SetConfigResponse) String() string {
 func (*SetConfigResponse) ProtoMessage() {}
 
 func (x *SetConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[54]
+	mi := &file_entroos_v1_admin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3600,7 +3731,7 @@ func (x *SetConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetConfigResponse.ProtoReflect.Descriptor instead.
 func (*SetConfigResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{54}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *SetConfigResponse) GetEffective() string {
@@ -3625,7 +3756,7 @@ type ListDisksRequest struct {
 
 func (x *ListDisksRequest) Reset() {
 	*x = ListDisksRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[55]
+	mi := &file_entroos_v1_admin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3637,7 +3768,7 @@ func (x *ListDisksRequest) String() string {
 func (*ListDisksRequest) ProtoMessage() {}
 
 func (x *ListDisksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[55]
+	mi := &file_entroos_v1_admin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3650,7 +3781,7 @@ func (x *ListDisksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDisksRequest.ProtoReflect.Descriptor instead.
 func (*ListDisksRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{55}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{56}
 }
 
 type ListDisksResponse struct {
@@ -3662,7 +3793,7 @@ type ListDisksResponse struct {
 
 func (x *ListDisksResponse) Reset() {
 	*x = ListDisksResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[56]
+	mi := &file_entroos_v1_admin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3674,7 +3805,7 @@ func (x *ListDisksResponse) String() string {
 func (*ListDisksResponse) ProtoMessage() {}
 
 func (x *ListDisksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[56]
+	mi := &file_entroos_v1_admin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3687,7 +3818,7 @@ func (x *ListDisksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDisksResponse.ProtoReflect.Descriptor instead.
 func (*ListDisksResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{56}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ListDisksResponse) GetDisks() []*Disk {
@@ -3715,7 +3846,7 @@ type Disk struct {
 
 func (x *Disk) Reset() {
 	*x = Disk{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[57]
+	mi := &file_entroos_v1_admin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3727,7 +3858,7 @@ func (x *Disk) String() string {
 func (*Disk) ProtoMessage() {}
 
 func (x *Disk) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[57]
+	mi := &file_entroos_v1_admin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3740,7 +3871,7 @@ func (x *Disk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Disk.ProtoReflect.Descriptor instead.
 func (*Disk) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{57}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *Disk) GetDevice() string {
@@ -3796,7 +3927,7 @@ type InstallRequest struct {
 
 func (x *InstallRequest) Reset() {
 	*x = InstallRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[58]
+	mi := &file_entroos_v1_admin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3808,7 +3939,7 @@ func (x *InstallRequest) String() string {
 func (*InstallRequest) ProtoMessage() {}
 
 func (x *InstallRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[58]
+	mi := &file_entroos_v1_admin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3821,7 +3952,7 @@ func (x *InstallRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstallRequest.ProtoReflect.Descriptor instead.
 func (*InstallRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{58}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *InstallRequest) GetDevice() string {
@@ -3852,7 +3983,7 @@ type InstallResponse struct {
 
 func (x *InstallResponse) Reset() {
 	*x = InstallResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[59]
+	mi := &file_entroos_v1_admin_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3864,7 +3995,7 @@ func (x *InstallResponse) String() string {
 func (*InstallResponse) ProtoMessage() {}
 
 func (x *InstallResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[59]
+	mi := &file_entroos_v1_admin_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3877,7 +4008,7 @@ func (x *InstallResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstallResponse.ProtoReflect.Descriptor instead.
 func (*InstallResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{59}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *InstallResponse) GetStep() string {
@@ -3916,7 +4047,7 @@ type RepairDataRequest struct {
 
 func (x *RepairDataRequest) Reset() {
 	*x = RepairDataRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[60]
+	mi := &file_entroos_v1_admin_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3928,7 +4059,7 @@ func (x *RepairDataRequest) String() string {
 func (*RepairDataRequest) ProtoMessage() {}
 
 func (x *RepairDataRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[60]
+	mi := &file_entroos_v1_admin_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3941,7 +4072,7 @@ func (x *RepairDataRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairDataRequest.ProtoReflect.Descriptor instead.
 func (*RepairDataRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{60}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{61}
 }
 
 type RepairDataResponse struct {
@@ -3954,7 +4085,7 @@ type RepairDataResponse struct {
 
 func (x *RepairDataResponse) Reset() {
 	*x = RepairDataResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[61]
+	mi := &file_entroos_v1_admin_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3966,7 +4097,7 @@ func (x *RepairDataResponse) String() string {
 func (*RepairDataResponse) ProtoMessage() {}
 
 func (x *RepairDataResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[61]
+	mi := &file_entroos_v1_admin_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3979,7 +4110,7 @@ func (x *RepairDataResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairDataResponse.ProtoReflect.Descriptor instead.
 func (*RepairDataResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{61}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *RepairDataResponse) GetOutput() []byte {
@@ -4000,7 +4131,7 @@ type ResetDataRequest struct {
 
 func (x *ResetDataRequest) Reset() {
 	*x = ResetDataRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[62]
+	mi := &file_entroos_v1_admin_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4012,7 +4143,7 @@ func (x *ResetDataRequest) String() string {
 func (*ResetDataRequest) ProtoMessage() {}
 
 func (x *ResetDataRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[62]
+	mi := &file_entroos_v1_admin_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4025,7 +4156,7 @@ func (x *ResetDataRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResetDataRequest.ProtoReflect.Descriptor instead.
 func (*ResetDataRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{62}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *ResetDataRequest) GetKeepVolumes() bool {
@@ -4043,7 +4174,7 @@ type ResetDataResponse struct {
 
 func (x *ResetDataResponse) Reset() {
 	*x = ResetDataResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[63]
+	mi := &file_entroos_v1_admin_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4055,7 +4186,7 @@ func (x *ResetDataResponse) String() string {
 func (*ResetDataResponse) ProtoMessage() {}
 
 func (x *ResetDataResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[63]
+	mi := &file_entroos_v1_admin_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4068,7 +4199,7 @@ func (x *ResetDataResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResetDataResponse.ProtoReflect.Descriptor instead.
 func (*ResetDataResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{63}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{64}
 }
 
 type RebootRequest struct {
@@ -4079,7 +4210,7 @@ type RebootRequest struct {
 
 func (x *RebootRequest) Reset() {
 	*x = RebootRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[64]
+	mi := &file_entroos_v1_admin_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4091,7 +4222,7 @@ func (x *RebootRequest) String() string {
 func (*RebootRequest) ProtoMessage() {}
 
 func (x *RebootRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[64]
+	mi := &file_entroos_v1_admin_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4104,7 +4235,7 @@ func (x *RebootRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebootRequest.ProtoReflect.Descriptor instead.
 func (*RebootRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{64}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{65}
 }
 
 type RebootResponse struct {
@@ -4115,7 +4246,7 @@ type RebootResponse struct {
 
 func (x *RebootResponse) Reset() {
 	*x = RebootResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[65]
+	mi := &file_entroos_v1_admin_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4127,7 +4258,7 @@ func (x *RebootResponse) String() string {
 func (*RebootResponse) ProtoMessage() {}
 
 func (x *RebootResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[65]
+	mi := &file_entroos_v1_admin_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4140,7 +4271,7 @@ func (x *RebootResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebootResponse.ProtoReflect.Descriptor instead.
 func (*RebootResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{65}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{66}
 }
 
 type PowerOffRequest struct {
@@ -4151,7 +4282,7 @@ type PowerOffRequest struct {
 
 func (x *PowerOffRequest) Reset() {
 	*x = PowerOffRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[66]
+	mi := &file_entroos_v1_admin_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4163,7 +4294,7 @@ func (x *PowerOffRequest) String() string {
 func (*PowerOffRequest) ProtoMessage() {}
 
 func (x *PowerOffRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[66]
+	mi := &file_entroos_v1_admin_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4176,7 +4307,7 @@ func (x *PowerOffRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PowerOffRequest.ProtoReflect.Descriptor instead.
 func (*PowerOffRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{66}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{67}
 }
 
 type PowerOffResponse struct {
@@ -4187,7 +4318,7 @@ type PowerOffResponse struct {
 
 func (x *PowerOffResponse) Reset() {
 	*x = PowerOffResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[67]
+	mi := &file_entroos_v1_admin_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4199,7 +4330,7 @@ func (x *PowerOffResponse) String() string {
 func (*PowerOffResponse) ProtoMessage() {}
 
 func (x *PowerOffResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[67]
+	mi := &file_entroos_v1_admin_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4212,7 +4343,7 @@ func (x *PowerOffResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PowerOffResponse.ProtoReflect.Descriptor instead.
 func (*PowerOffResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{67}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{68}
 }
 
 var File_entroos_v1_admin_proto protoreflect.FileDescriptor
@@ -4227,7 +4358,7 @@ const file_entroos_v1_admin_proto_rawDesc = "" +
 	"\x06kernel\x18\x02 \x01(\tR\x06kernel\x12\x12\n" +
 	"\x04runc\x18\x03 \x01(\tR\x04runc\x12\x0e\n" +
 	"\x02go\x18\x04 \x01(\tR\x02go\"\x12\n" +
-	"\x10GetStatusRequest\"\xa3\t\n" +
+	"\x10GetStatusRequest\"\xd8\t\n" +
 	"\x11GetStatusResponse\x12\x1a\n" +
 	"\bhostname\x18\x01 \x01(\tR\bhostname\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x14\n" +
@@ -4263,7 +4394,17 @@ const file_entroos_v1_admin_proto_rawDesc = "" +
 	"\fnode_entropy\x18\x1d \x01(\x01R\vnodeEntropy\x120\n" +
 	"\x14node_entropy_healthy\x18\x1e \x01(\bR\x12nodeEntropyHealthy\x122\n" +
 	"\x15node_entropy_assessed\x18\x1f \x01(\bR\x13nodeEntropyAssessed\x12\x14\n" +
-	"\x05hints\x18( \x03(\tR\x05hints\"4\n" +
+	"\x05hints\x18( \x03(\tR\x05hints\x123\n" +
+	"\tresources\x18  \x01(\v2\x15.entroos.v1.ResourcesR\tresources\"\xec\x01\n" +
+	"\tResources\x12\x16\n" +
+	"\x06target\x18\x01 \x01(\x01R\x06target\x12%\n" +
+	"\vutilisation\x18\x02 \x01(\x01H\x00R\vutilisation\x88\x01\x01\x12\x14\n" +
+	"\x05quota\x18\x03 \x01(\x01R\x05quota\x12%\n" +
+	"\x0ethrottle_ratio\x18\x04 \x01(\x01R\rthrottleRatio\x12'\n" +
+	"\x0fmemory_pressure\x18\x05 \x01(\x01R\x0ememoryPressure\x12\x14\n" +
+	"\x05brake\x18\x06 \x01(\tR\x05brake\x12\x14\n" +
+	"\x05watts\x18\a \x01(\x01R\x05wattsB\x0e\n" +
+	"\f_utilisation\"4\n" +
 	"\fPreviousBoot\x12\x10\n" +
 	"\x03end\x18\x01 \x01(\tR\x03end\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\"\xf1\x02\n" +
@@ -4402,14 +4543,16 @@ const file_entroos_v1_admin_proto_rawDesc = "" +
 	"ExecExited\x12\x1b\n" +
 	"\texit_code\x18\x01 \x01(\x05R\bexitCode\"<\n" +
 	"\x11WatchUsageRequest\x12'\n" +
-	"\x0finterval_millis\x18\x01 \x01(\rR\x0eintervalMillis\"\xc1\x01\n" +
+	"\x0finterval_millis\x18\x01 \x01(\rR\x0eintervalMillis\"\x8a\x02\n" +
 	"\x12WatchUsageResponse\x12$\n" +
 	"\x0etime_unix_nano\x18\x01 \x01(\x03R\ftimeUnixNano\x12#\n" +
 	"\x03box\x18\x02 \x01(\v2\x11.entroos.v1.UsageR\x03box\x121\n" +
 	"\n" +
 	"containers\x18\x03 \x03(\v2\x11.entroos.v1.UsageR\n" +
 	"containers\x12-\n" +
-	"\bservices\x18\x04 \x03(\v2\x11.entroos.v1.UsageR\bservices\"\x8c\x02\n" +
+	"\bservices\x18\x04 \x03(\v2\x11.entroos.v1.UsageR\bservices\x123\n" +
+	"\tresources\x18\x05 \x01(\v2\x15.entroos.v1.ResourcesR\tresources\x12\x12\n" +
+	"\x04cpus\x18\x06 \x01(\rR\x04cpus\"\x8c\x02\n" +
 	"\x05Usage\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12!\n" +
 	"\fcontainer_id\x18\x02 \x01(\tR\vcontainerId\x12\x1d\n" +
@@ -4543,7 +4686,7 @@ func file_entroos_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_entroos_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_entroos_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 68)
+var file_entroos_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 69)
 var file_entroos_v1_admin_proto_goTypes = []any{
 	(LogsResponse_Stream)(0),        // 0: entroos.v1.LogsResponse.Stream
 	(EquationCheck_State)(0),        // 1: entroos.v1.EquationCheck.State
@@ -4551,164 +4694,167 @@ var file_entroos_v1_admin_proto_goTypes = []any{
 	(*GetVersionResponse)(nil),      // 3: entroos.v1.GetVersionResponse
 	(*GetStatusRequest)(nil),        // 4: entroos.v1.GetStatusRequest
 	(*GetStatusResponse)(nil),       // 5: entroos.v1.GetStatusResponse
-	(*PreviousBoot)(nil),            // 6: entroos.v1.PreviousBoot
-	(*Service)(nil),                 // 7: entroos.v1.Service
-	(*ListServicesRequest)(nil),     // 8: entroos.v1.ListServicesRequest
-	(*ListServicesResponse)(nil),    // 9: entroos.v1.ListServicesResponse
-	(*SignalServiceRequest)(nil),    // 10: entroos.v1.SignalServiceRequest
-	(*SignalServiceResponse)(nil),   // 11: entroos.v1.SignalServiceResponse
-	(*ListImagesRequest)(nil),       // 12: entroos.v1.ListImagesRequest
-	(*ListImagesResponse)(nil),      // 13: entroos.v1.ListImagesResponse
-	(*ImportImageRequest)(nil),      // 14: entroos.v1.ImportImageRequest
-	(*ImportImageResponse)(nil),     // 15: entroos.v1.ImportImageResponse
-	(*RemoveImageRequest)(nil),      // 16: entroos.v1.RemoveImageRequest
-	(*RemoveImageResponse)(nil),     // 17: entroos.v1.RemoveImageResponse
-	(*PruneImagesRequest)(nil),      // 18: entroos.v1.PruneImagesRequest
-	(*PruneImagesResponse)(nil),     // 19: entroos.v1.PruneImagesResponse
-	(*WindowSize)(nil),              // 20: entroos.v1.WindowSize
-	(*ProcessInput)(nil),            // 21: entroos.v1.ProcessInput
-	(*RunRequest)(nil),              // 22: entroos.v1.RunRequest
-	(*RunStart)(nil),                // 23: entroos.v1.RunStart
-	(*RunResponse)(nil),             // 24: entroos.v1.RunResponse
-	(*RunQueued)(nil),               // 25: entroos.v1.RunQueued
-	(*RunExited)(nil),               // 26: entroos.v1.RunExited
-	(*ListContainersRequest)(nil),   // 27: entroos.v1.ListContainersRequest
-	(*ListContainersResponse)(nil),  // 28: entroos.v1.ListContainersResponse
-	(*StopContainerRequest)(nil),    // 29: entroos.v1.StopContainerRequest
-	(*StopContainerResponse)(nil),   // 30: entroos.v1.StopContainerResponse
-	(*StartContainerRequest)(nil),   // 31: entroos.v1.StartContainerRequest
-	(*StartContainerResponse)(nil),  // 32: entroos.v1.StartContainerResponse
-	(*KillContainerRequest)(nil),    // 33: entroos.v1.KillContainerRequest
-	(*KillContainerResponse)(nil),   // 34: entroos.v1.KillContainerResponse
-	(*RemoveContainerRequest)(nil),  // 35: entroos.v1.RemoveContainerRequest
-	(*RemoveContainerResponse)(nil), // 36: entroos.v1.RemoveContainerResponse
-	(*LogsRequest)(nil),             // 37: entroos.v1.LogsRequest
-	(*LogsResponse)(nil),            // 38: entroos.v1.LogsResponse
-	(*ExecRequest)(nil),             // 39: entroos.v1.ExecRequest
-	(*ExecStart)(nil),               // 40: entroos.v1.ExecStart
-	(*ExecResponse)(nil),            // 41: entroos.v1.ExecResponse
-	(*ExecExited)(nil),              // 42: entroos.v1.ExecExited
-	(*WatchUsageRequest)(nil),       // 43: entroos.v1.WatchUsageRequest
-	(*WatchUsageResponse)(nil),      // 44: entroos.v1.WatchUsageResponse
-	(*Usage)(nil),                   // 45: entroos.v1.Usage
-	(*CheckEquationsRequest)(nil),   // 46: entroos.v1.CheckEquationsRequest
-	(*CheckEquationsResponse)(nil),  // 47: entroos.v1.CheckEquationsResponse
-	(*EquationCheck)(nil),           // 48: entroos.v1.EquationCheck
-	(*WatchAccessRequest)(nil),      // 49: entroos.v1.WatchAccessRequest
-	(*WatchAccessResponse)(nil),     // 50: entroos.v1.WatchAccessResponse
-	(*GetConfigRequest)(nil),        // 51: entroos.v1.GetConfigRequest
-	(*GetConfigResponse)(nil),       // 52: entroos.v1.GetConfigResponse
-	(*CheckConfigRequest)(nil),      // 53: entroos.v1.CheckConfigRequest
-	(*CheckConfigResponse)(nil),     // 54: entroos.v1.CheckConfigResponse
-	(*SetConfigRequest)(nil),        // 55: entroos.v1.SetConfigRequest
-	(*SetConfigResponse)(nil),       // 56: entroos.v1.SetConfigResponse
-	(*ListDisksRequest)(nil),        // 57: entroos.v1.ListDisksRequest
-	(*ListDisksResponse)(nil),       // 58: entroos.v1.ListDisksResponse
-	(*Disk)(nil),                    // 59: entroos.v1.Disk
-	(*InstallRequest)(nil),          // 60: entroos.v1.InstallRequest
-	(*InstallResponse)(nil),         // 61: entroos.v1.InstallResponse
-	(*RepairDataRequest)(nil),       // 62: entroos.v1.RepairDataRequest
-	(*RepairDataResponse)(nil),      // 63: entroos.v1.RepairDataResponse
-	(*ResetDataRequest)(nil),        // 64: entroos.v1.ResetDataRequest
-	(*ResetDataResponse)(nil),       // 65: entroos.v1.ResetDataResponse
-	(*RebootRequest)(nil),           // 66: entroos.v1.RebootRequest
-	(*RebootResponse)(nil),          // 67: entroos.v1.RebootResponse
-	(*PowerOffRequest)(nil),         // 68: entroos.v1.PowerOffRequest
-	(*PowerOffResponse)(nil),        // 69: entroos.v1.PowerOffResponse
-	(*Image)(nil),                   // 70: entroos.v1.Image
-	(*WorkloadSpec)(nil),            // 71: entroos.v1.WorkloadSpec
-	(*Container)(nil),               // 72: entroos.v1.Container
+	(*Resources)(nil),               // 6: entroos.v1.Resources
+	(*PreviousBoot)(nil),            // 7: entroos.v1.PreviousBoot
+	(*Service)(nil),                 // 8: entroos.v1.Service
+	(*ListServicesRequest)(nil),     // 9: entroos.v1.ListServicesRequest
+	(*ListServicesResponse)(nil),    // 10: entroos.v1.ListServicesResponse
+	(*SignalServiceRequest)(nil),    // 11: entroos.v1.SignalServiceRequest
+	(*SignalServiceResponse)(nil),   // 12: entroos.v1.SignalServiceResponse
+	(*ListImagesRequest)(nil),       // 13: entroos.v1.ListImagesRequest
+	(*ListImagesResponse)(nil),      // 14: entroos.v1.ListImagesResponse
+	(*ImportImageRequest)(nil),      // 15: entroos.v1.ImportImageRequest
+	(*ImportImageResponse)(nil),     // 16: entroos.v1.ImportImageResponse
+	(*RemoveImageRequest)(nil),      // 17: entroos.v1.RemoveImageRequest
+	(*RemoveImageResponse)(nil),     // 18: entroos.v1.RemoveImageResponse
+	(*PruneImagesRequest)(nil),      // 19: entroos.v1.PruneImagesRequest
+	(*PruneImagesResponse)(nil),     // 20: entroos.v1.PruneImagesResponse
+	(*WindowSize)(nil),              // 21: entroos.v1.WindowSize
+	(*ProcessInput)(nil),            // 22: entroos.v1.ProcessInput
+	(*RunRequest)(nil),              // 23: entroos.v1.RunRequest
+	(*RunStart)(nil),                // 24: entroos.v1.RunStart
+	(*RunResponse)(nil),             // 25: entroos.v1.RunResponse
+	(*RunQueued)(nil),               // 26: entroos.v1.RunQueued
+	(*RunExited)(nil),               // 27: entroos.v1.RunExited
+	(*ListContainersRequest)(nil),   // 28: entroos.v1.ListContainersRequest
+	(*ListContainersResponse)(nil),  // 29: entroos.v1.ListContainersResponse
+	(*StopContainerRequest)(nil),    // 30: entroos.v1.StopContainerRequest
+	(*StopContainerResponse)(nil),   // 31: entroos.v1.StopContainerResponse
+	(*StartContainerRequest)(nil),   // 32: entroos.v1.StartContainerRequest
+	(*StartContainerResponse)(nil),  // 33: entroos.v1.StartContainerResponse
+	(*KillContainerRequest)(nil),    // 34: entroos.v1.KillContainerRequest
+	(*KillContainerResponse)(nil),   // 35: entroos.v1.KillContainerResponse
+	(*RemoveContainerRequest)(nil),  // 36: entroos.v1.RemoveContainerRequest
+	(*RemoveContainerResponse)(nil), // 37: entroos.v1.RemoveContainerResponse
+	(*LogsRequest)(nil),             // 38: entroos.v1.LogsRequest
+	(*LogsResponse)(nil),            // 39: entroos.v1.LogsResponse
+	(*ExecRequest)(nil),             // 40: entroos.v1.ExecRequest
+	(*ExecStart)(nil),               // 41: entroos.v1.ExecStart
+	(*ExecResponse)(nil),            // 42: entroos.v1.ExecResponse
+	(*ExecExited)(nil),              // 43: entroos.v1.ExecExited
+	(*WatchUsageRequest)(nil),       // 44: entroos.v1.WatchUsageRequest
+	(*WatchUsageResponse)(nil),      // 45: entroos.v1.WatchUsageResponse
+	(*Usage)(nil),                   // 46: entroos.v1.Usage
+	(*CheckEquationsRequest)(nil),   // 47: entroos.v1.CheckEquationsRequest
+	(*CheckEquationsResponse)(nil),  // 48: entroos.v1.CheckEquationsResponse
+	(*EquationCheck)(nil),           // 49: entroos.v1.EquationCheck
+	(*WatchAccessRequest)(nil),      // 50: entroos.v1.WatchAccessRequest
+	(*WatchAccessResponse)(nil),     // 51: entroos.v1.WatchAccessResponse
+	(*GetConfigRequest)(nil),        // 52: entroos.v1.GetConfigRequest
+	(*GetConfigResponse)(nil),       // 53: entroos.v1.GetConfigResponse
+	(*CheckConfigRequest)(nil),      // 54: entroos.v1.CheckConfigRequest
+	(*CheckConfigResponse)(nil),     // 55: entroos.v1.CheckConfigResponse
+	(*SetConfigRequest)(nil),        // 56: entroos.v1.SetConfigRequest
+	(*SetConfigResponse)(nil),       // 57: entroos.v1.SetConfigResponse
+	(*ListDisksRequest)(nil),        // 58: entroos.v1.ListDisksRequest
+	(*ListDisksResponse)(nil),       // 59: entroos.v1.ListDisksResponse
+	(*Disk)(nil),                    // 60: entroos.v1.Disk
+	(*InstallRequest)(nil),          // 61: entroos.v1.InstallRequest
+	(*InstallResponse)(nil),         // 62: entroos.v1.InstallResponse
+	(*RepairDataRequest)(nil),       // 63: entroos.v1.RepairDataRequest
+	(*RepairDataResponse)(nil),      // 64: entroos.v1.RepairDataResponse
+	(*ResetDataRequest)(nil),        // 65: entroos.v1.ResetDataRequest
+	(*ResetDataResponse)(nil),       // 66: entroos.v1.ResetDataResponse
+	(*RebootRequest)(nil),           // 67: entroos.v1.RebootRequest
+	(*RebootResponse)(nil),          // 68: entroos.v1.RebootResponse
+	(*PowerOffRequest)(nil),         // 69: entroos.v1.PowerOffRequest
+	(*PowerOffResponse)(nil),        // 70: entroos.v1.PowerOffResponse
+	(*Image)(nil),                   // 71: entroos.v1.Image
+	(*WorkloadSpec)(nil),            // 72: entroos.v1.WorkloadSpec
+	(*Container)(nil),               // 73: entroos.v1.Container
 }
 var file_entroos_v1_admin_proto_depIdxs = []int32{
-	6,  // 0: entroos.v1.GetStatusResponse.previous_boot:type_name -> entroos.v1.PreviousBoot
-	7,  // 1: entroos.v1.ListServicesResponse.services:type_name -> entroos.v1.Service
-	70, // 2: entroos.v1.ListImagesResponse.images:type_name -> entroos.v1.Image
-	70, // 3: entroos.v1.ImportImageResponse.images:type_name -> entroos.v1.Image
-	70, // 4: entroos.v1.PruneImagesResponse.removed:type_name -> entroos.v1.Image
-	20, // 5: entroos.v1.ProcessInput.resize:type_name -> entroos.v1.WindowSize
-	23, // 6: entroos.v1.RunRequest.start:type_name -> entroos.v1.RunStart
-	21, // 7: entroos.v1.RunRequest.input:type_name -> entroos.v1.ProcessInput
-	71, // 8: entroos.v1.RunStart.spec:type_name -> entroos.v1.WorkloadSpec
-	20, // 9: entroos.v1.RunStart.window:type_name -> entroos.v1.WindowSize
-	72, // 10: entroos.v1.RunResponse.created:type_name -> entroos.v1.Container
-	26, // 11: entroos.v1.RunResponse.exited:type_name -> entroos.v1.RunExited
-	25, // 12: entroos.v1.RunResponse.queued:type_name -> entroos.v1.RunQueued
-	72, // 13: entroos.v1.RunQueued.container:type_name -> entroos.v1.Container
-	72, // 14: entroos.v1.ListContainersResponse.containers:type_name -> entroos.v1.Container
-	72, // 15: entroos.v1.StopContainerResponse.container:type_name -> entroos.v1.Container
-	72, // 16: entroos.v1.StartContainerResponse.container:type_name -> entroos.v1.Container
-	0,  // 17: entroos.v1.LogsResponse.stream:type_name -> entroos.v1.LogsResponse.Stream
-	40, // 18: entroos.v1.ExecRequest.start:type_name -> entroos.v1.ExecStart
-	21, // 19: entroos.v1.ExecRequest.input:type_name -> entroos.v1.ProcessInput
-	20, // 20: entroos.v1.ExecStart.window:type_name -> entroos.v1.WindowSize
-	42, // 21: entroos.v1.ExecResponse.exited:type_name -> entroos.v1.ExecExited
-	45, // 22: entroos.v1.WatchUsageResponse.box:type_name -> entroos.v1.Usage
-	45, // 23: entroos.v1.WatchUsageResponse.containers:type_name -> entroos.v1.Usage
-	45, // 24: entroos.v1.WatchUsageResponse.services:type_name -> entroos.v1.Usage
-	48, // 25: entroos.v1.CheckEquationsResponse.checks:type_name -> entroos.v1.EquationCheck
-	1,  // 26: entroos.v1.EquationCheck.state:type_name -> entroos.v1.EquationCheck.State
-	59, // 27: entroos.v1.ListDisksResponse.disks:type_name -> entroos.v1.Disk
-	2,  // 28: entroos.v1.AdminService.GetVersion:input_type -> entroos.v1.GetVersionRequest
-	4,  // 29: entroos.v1.AdminService.GetStatus:input_type -> entroos.v1.GetStatusRequest
-	8,  // 30: entroos.v1.AdminService.ListServices:input_type -> entroos.v1.ListServicesRequest
-	10, // 31: entroos.v1.AdminService.SignalService:input_type -> entroos.v1.SignalServiceRequest
-	12, // 32: entroos.v1.AdminService.ListImages:input_type -> entroos.v1.ListImagesRequest
-	14, // 33: entroos.v1.AdminService.ImportImage:input_type -> entroos.v1.ImportImageRequest
-	16, // 34: entroos.v1.AdminService.RemoveImage:input_type -> entroos.v1.RemoveImageRequest
-	18, // 35: entroos.v1.AdminService.PruneImages:input_type -> entroos.v1.PruneImagesRequest
-	22, // 36: entroos.v1.AdminService.Run:input_type -> entroos.v1.RunRequest
-	27, // 37: entroos.v1.AdminService.ListContainers:input_type -> entroos.v1.ListContainersRequest
-	29, // 38: entroos.v1.AdminService.StopContainer:input_type -> entroos.v1.StopContainerRequest
-	31, // 39: entroos.v1.AdminService.StartContainer:input_type -> entroos.v1.StartContainerRequest
-	33, // 40: entroos.v1.AdminService.KillContainer:input_type -> entroos.v1.KillContainerRequest
-	35, // 41: entroos.v1.AdminService.RemoveContainer:input_type -> entroos.v1.RemoveContainerRequest
-	37, // 42: entroos.v1.AdminService.Logs:input_type -> entroos.v1.LogsRequest
-	39, // 43: entroos.v1.AdminService.Exec:input_type -> entroos.v1.ExecRequest
-	43, // 44: entroos.v1.AdminService.WatchUsage:input_type -> entroos.v1.WatchUsageRequest
-	46, // 45: entroos.v1.AdminService.CheckEquations:input_type -> entroos.v1.CheckEquationsRequest
-	49, // 46: entroos.v1.AdminService.WatchAccess:input_type -> entroos.v1.WatchAccessRequest
-	51, // 47: entroos.v1.AdminService.GetConfig:input_type -> entroos.v1.GetConfigRequest
-	53, // 48: entroos.v1.AdminService.CheckConfig:input_type -> entroos.v1.CheckConfigRequest
-	55, // 49: entroos.v1.AdminService.SetConfig:input_type -> entroos.v1.SetConfigRequest
-	57, // 50: entroos.v1.AdminService.ListDisks:input_type -> entroos.v1.ListDisksRequest
-	60, // 51: entroos.v1.AdminService.Install:input_type -> entroos.v1.InstallRequest
-	62, // 52: entroos.v1.AdminService.RepairData:input_type -> entroos.v1.RepairDataRequest
-	64, // 53: entroos.v1.AdminService.ResetData:input_type -> entroos.v1.ResetDataRequest
-	66, // 54: entroos.v1.AdminService.Reboot:input_type -> entroos.v1.RebootRequest
-	68, // 55: entroos.v1.AdminService.PowerOff:input_type -> entroos.v1.PowerOffRequest
-	3,  // 56: entroos.v1.AdminService.GetVersion:output_type -> entroos.v1.GetVersionResponse
-	5,  // 57: entroos.v1.AdminService.GetStatus:output_type -> entroos.v1.GetStatusResponse
-	9,  // 58: entroos.v1.AdminService.ListServices:output_type -> entroos.v1.ListServicesResponse
-	11, // 59: entroos.v1.AdminService.SignalService:output_type -> entroos.v1.SignalServiceResponse
-	13, // 60: entroos.v1.AdminService.ListImages:output_type -> entroos.v1.ListImagesResponse
-	15, // 61: entroos.v1.AdminService.ImportImage:output_type -> entroos.v1.ImportImageResponse
-	17, // 62: entroos.v1.AdminService.RemoveImage:output_type -> entroos.v1.RemoveImageResponse
-	19, // 63: entroos.v1.AdminService.PruneImages:output_type -> entroos.v1.PruneImagesResponse
-	24, // 64: entroos.v1.AdminService.Run:output_type -> entroos.v1.RunResponse
-	28, // 65: entroos.v1.AdminService.ListContainers:output_type -> entroos.v1.ListContainersResponse
-	30, // 66: entroos.v1.AdminService.StopContainer:output_type -> entroos.v1.StopContainerResponse
-	32, // 67: entroos.v1.AdminService.StartContainer:output_type -> entroos.v1.StartContainerResponse
-	34, // 68: entroos.v1.AdminService.KillContainer:output_type -> entroos.v1.KillContainerResponse
-	36, // 69: entroos.v1.AdminService.RemoveContainer:output_type -> entroos.v1.RemoveContainerResponse
-	38, // 70: entroos.v1.AdminService.Logs:output_type -> entroos.v1.LogsResponse
-	41, // 71: entroos.v1.AdminService.Exec:output_type -> entroos.v1.ExecResponse
-	44, // 72: entroos.v1.AdminService.WatchUsage:output_type -> entroos.v1.WatchUsageResponse
-	47, // 73: entroos.v1.AdminService.CheckEquations:output_type -> entroos.v1.CheckEquationsResponse
-	50, // 74: entroos.v1.AdminService.WatchAccess:output_type -> entroos.v1.WatchAccessResponse
-	52, // 75: entroos.v1.AdminService.GetConfig:output_type -> entroos.v1.GetConfigResponse
-	54, // 76: entroos.v1.AdminService.CheckConfig:output_type -> entroos.v1.CheckConfigResponse
-	56, // 77: entroos.v1.AdminService.SetConfig:output_type -> entroos.v1.SetConfigResponse
-	58, // 78: entroos.v1.AdminService.ListDisks:output_type -> entroos.v1.ListDisksResponse
-	61, // 79: entroos.v1.AdminService.Install:output_type -> entroos.v1.InstallResponse
-	63, // 80: entroos.v1.AdminService.RepairData:output_type -> entroos.v1.RepairDataResponse
-	65, // 81: entroos.v1.AdminService.ResetData:output_type -> entroos.v1.ResetDataResponse
-	67, // 82: entroos.v1.AdminService.Reboot:output_type -> entroos.v1.RebootResponse
-	69, // 83: entroos.v1.AdminService.PowerOff:output_type -> entroos.v1.PowerOffResponse
-	56, // [56:84] is the sub-list for method output_type
-	28, // [28:56] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	7,  // 0: entroos.v1.GetStatusResponse.previous_boot:type_name -> entroos.v1.PreviousBoot
+	6,  // 1: entroos.v1.GetStatusResponse.resources:type_name -> entroos.v1.Resources
+	8,  // 2: entroos.v1.ListServicesResponse.services:type_name -> entroos.v1.Service
+	71, // 3: entroos.v1.ListImagesResponse.images:type_name -> entroos.v1.Image
+	71, // 4: entroos.v1.ImportImageResponse.images:type_name -> entroos.v1.Image
+	71, // 5: entroos.v1.PruneImagesResponse.removed:type_name -> entroos.v1.Image
+	21, // 6: entroos.v1.ProcessInput.resize:type_name -> entroos.v1.WindowSize
+	24, // 7: entroos.v1.RunRequest.start:type_name -> entroos.v1.RunStart
+	22, // 8: entroos.v1.RunRequest.input:type_name -> entroos.v1.ProcessInput
+	72, // 9: entroos.v1.RunStart.spec:type_name -> entroos.v1.WorkloadSpec
+	21, // 10: entroos.v1.RunStart.window:type_name -> entroos.v1.WindowSize
+	73, // 11: entroos.v1.RunResponse.created:type_name -> entroos.v1.Container
+	27, // 12: entroos.v1.RunResponse.exited:type_name -> entroos.v1.RunExited
+	26, // 13: entroos.v1.RunResponse.queued:type_name -> entroos.v1.RunQueued
+	73, // 14: entroos.v1.RunQueued.container:type_name -> entroos.v1.Container
+	73, // 15: entroos.v1.ListContainersResponse.containers:type_name -> entroos.v1.Container
+	73, // 16: entroos.v1.StopContainerResponse.container:type_name -> entroos.v1.Container
+	73, // 17: entroos.v1.StartContainerResponse.container:type_name -> entroos.v1.Container
+	0,  // 18: entroos.v1.LogsResponse.stream:type_name -> entroos.v1.LogsResponse.Stream
+	41, // 19: entroos.v1.ExecRequest.start:type_name -> entroos.v1.ExecStart
+	22, // 20: entroos.v1.ExecRequest.input:type_name -> entroos.v1.ProcessInput
+	21, // 21: entroos.v1.ExecStart.window:type_name -> entroos.v1.WindowSize
+	43, // 22: entroos.v1.ExecResponse.exited:type_name -> entroos.v1.ExecExited
+	46, // 23: entroos.v1.WatchUsageResponse.box:type_name -> entroos.v1.Usage
+	46, // 24: entroos.v1.WatchUsageResponse.containers:type_name -> entroos.v1.Usage
+	46, // 25: entroos.v1.WatchUsageResponse.services:type_name -> entroos.v1.Usage
+	6,  // 26: entroos.v1.WatchUsageResponse.resources:type_name -> entroos.v1.Resources
+	49, // 27: entroos.v1.CheckEquationsResponse.checks:type_name -> entroos.v1.EquationCheck
+	1,  // 28: entroos.v1.EquationCheck.state:type_name -> entroos.v1.EquationCheck.State
+	60, // 29: entroos.v1.ListDisksResponse.disks:type_name -> entroos.v1.Disk
+	2,  // 30: entroos.v1.AdminService.GetVersion:input_type -> entroos.v1.GetVersionRequest
+	4,  // 31: entroos.v1.AdminService.GetStatus:input_type -> entroos.v1.GetStatusRequest
+	9,  // 32: entroos.v1.AdminService.ListServices:input_type -> entroos.v1.ListServicesRequest
+	11, // 33: entroos.v1.AdminService.SignalService:input_type -> entroos.v1.SignalServiceRequest
+	13, // 34: entroos.v1.AdminService.ListImages:input_type -> entroos.v1.ListImagesRequest
+	15, // 35: entroos.v1.AdminService.ImportImage:input_type -> entroos.v1.ImportImageRequest
+	17, // 36: entroos.v1.AdminService.RemoveImage:input_type -> entroos.v1.RemoveImageRequest
+	19, // 37: entroos.v1.AdminService.PruneImages:input_type -> entroos.v1.PruneImagesRequest
+	23, // 38: entroos.v1.AdminService.Run:input_type -> entroos.v1.RunRequest
+	28, // 39: entroos.v1.AdminService.ListContainers:input_type -> entroos.v1.ListContainersRequest
+	30, // 40: entroos.v1.AdminService.StopContainer:input_type -> entroos.v1.StopContainerRequest
+	32, // 41: entroos.v1.AdminService.StartContainer:input_type -> entroos.v1.StartContainerRequest
+	34, // 42: entroos.v1.AdminService.KillContainer:input_type -> entroos.v1.KillContainerRequest
+	36, // 43: entroos.v1.AdminService.RemoveContainer:input_type -> entroos.v1.RemoveContainerRequest
+	38, // 44: entroos.v1.AdminService.Logs:input_type -> entroos.v1.LogsRequest
+	40, // 45: entroos.v1.AdminService.Exec:input_type -> entroos.v1.ExecRequest
+	44, // 46: entroos.v1.AdminService.WatchUsage:input_type -> entroos.v1.WatchUsageRequest
+	47, // 47: entroos.v1.AdminService.CheckEquations:input_type -> entroos.v1.CheckEquationsRequest
+	50, // 48: entroos.v1.AdminService.WatchAccess:input_type -> entroos.v1.WatchAccessRequest
+	52, // 49: entroos.v1.AdminService.GetConfig:input_type -> entroos.v1.GetConfigRequest
+	54, // 50: entroos.v1.AdminService.CheckConfig:input_type -> entroos.v1.CheckConfigRequest
+	56, // 51: entroos.v1.AdminService.SetConfig:input_type -> entroos.v1.SetConfigRequest
+	58, // 52: entroos.v1.AdminService.ListDisks:input_type -> entroos.v1.ListDisksRequest
+	61, // 53: entroos.v1.AdminService.Install:input_type -> entroos.v1.InstallRequest
+	63, // 54: entroos.v1.AdminService.RepairData:input_type -> entroos.v1.RepairDataRequest
+	65, // 55: entroos.v1.AdminService.ResetData:input_type -> entroos.v1.ResetDataRequest
+	67, // 56: entroos.v1.AdminService.Reboot:input_type -> entroos.v1.RebootRequest
+	69, // 57: entroos.v1.AdminService.PowerOff:input_type -> entroos.v1.PowerOffRequest
+	3,  // 58: entroos.v1.AdminService.GetVersion:output_type -> entroos.v1.GetVersionResponse
+	5,  // 59: entroos.v1.AdminService.GetStatus:output_type -> entroos.v1.GetStatusResponse
+	10, // 60: entroos.v1.AdminService.ListServices:output_type -> entroos.v1.ListServicesResponse
+	12, // 61: entroos.v1.AdminService.SignalService:output_type -> entroos.v1.SignalServiceResponse
+	14, // 62: entroos.v1.AdminService.ListImages:output_type -> entroos.v1.ListImagesResponse
+	16, // 63: entroos.v1.AdminService.ImportImage:output_type -> entroos.v1.ImportImageResponse
+	18, // 64: entroos.v1.AdminService.RemoveImage:output_type -> entroos.v1.RemoveImageResponse
+	20, // 65: entroos.v1.AdminService.PruneImages:output_type -> entroos.v1.PruneImagesResponse
+	25, // 66: entroos.v1.AdminService.Run:output_type -> entroos.v1.RunResponse
+	29, // 67: entroos.v1.AdminService.ListContainers:output_type -> entroos.v1.ListContainersResponse
+	31, // 68: entroos.v1.AdminService.StopContainer:output_type -> entroos.v1.StopContainerResponse
+	33, // 69: entroos.v1.AdminService.StartContainer:output_type -> entroos.v1.StartContainerResponse
+	35, // 70: entroos.v1.AdminService.KillContainer:output_type -> entroos.v1.KillContainerResponse
+	37, // 71: entroos.v1.AdminService.RemoveContainer:output_type -> entroos.v1.RemoveContainerResponse
+	39, // 72: entroos.v1.AdminService.Logs:output_type -> entroos.v1.LogsResponse
+	42, // 73: entroos.v1.AdminService.Exec:output_type -> entroos.v1.ExecResponse
+	45, // 74: entroos.v1.AdminService.WatchUsage:output_type -> entroos.v1.WatchUsageResponse
+	48, // 75: entroos.v1.AdminService.CheckEquations:output_type -> entroos.v1.CheckEquationsResponse
+	51, // 76: entroos.v1.AdminService.WatchAccess:output_type -> entroos.v1.WatchAccessResponse
+	53, // 77: entroos.v1.AdminService.GetConfig:output_type -> entroos.v1.GetConfigResponse
+	55, // 78: entroos.v1.AdminService.CheckConfig:output_type -> entroos.v1.CheckConfigResponse
+	57, // 79: entroos.v1.AdminService.SetConfig:output_type -> entroos.v1.SetConfigResponse
+	59, // 80: entroos.v1.AdminService.ListDisks:output_type -> entroos.v1.ListDisksResponse
+	62, // 81: entroos.v1.AdminService.Install:output_type -> entroos.v1.InstallResponse
+	64, // 82: entroos.v1.AdminService.RepairData:output_type -> entroos.v1.RepairDataResponse
+	66, // 83: entroos.v1.AdminService.ResetData:output_type -> entroos.v1.ResetDataResponse
+	68, // 84: entroos.v1.AdminService.Reboot:output_type -> entroos.v1.RebootResponse
+	70, // 85: entroos.v1.AdminService.PowerOff:output_type -> entroos.v1.PowerOffResponse
+	58, // [58:86] is the sub-list for method output_type
+	30, // [30:58] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_entroos_v1_admin_proto_init() }
@@ -4717,28 +4863,29 @@ func file_entroos_v1_admin_proto_init() {
 		return
 	}
 	file_entroos_v1_workload_proto_init()
-	file_entroos_v1_admin_proto_msgTypes[19].OneofWrappers = []any{
+	file_entroos_v1_admin_proto_msgTypes[4].OneofWrappers = []any{}
+	file_entroos_v1_admin_proto_msgTypes[20].OneofWrappers = []any{
 		(*ProcessInput_Stdin)(nil),
 		(*ProcessInput_CloseStdin)(nil),
 		(*ProcessInput_Resize)(nil),
 		(*ProcessInput_Signal)(nil),
 	}
-	file_entroos_v1_admin_proto_msgTypes[20].OneofWrappers = []any{
+	file_entroos_v1_admin_proto_msgTypes[21].OneofWrappers = []any{
 		(*RunRequest_Start)(nil),
 		(*RunRequest_Input)(nil),
 	}
-	file_entroos_v1_admin_proto_msgTypes[22].OneofWrappers = []any{
+	file_entroos_v1_admin_proto_msgTypes[23].OneofWrappers = []any{
 		(*RunResponse_Created)(nil),
 		(*RunResponse_Stdout)(nil),
 		(*RunResponse_Stderr)(nil),
 		(*RunResponse_Exited)(nil),
 		(*RunResponse_Queued)(nil),
 	}
-	file_entroos_v1_admin_proto_msgTypes[37].OneofWrappers = []any{
+	file_entroos_v1_admin_proto_msgTypes[38].OneofWrappers = []any{
 		(*ExecRequest_Start)(nil),
 		(*ExecRequest_Input)(nil),
 	}
-	file_entroos_v1_admin_proto_msgTypes[39].OneofWrappers = []any{
+	file_entroos_v1_admin_proto_msgTypes[40].OneofWrappers = []any{
 		(*ExecResponse_Stdout)(nil),
 		(*ExecResponse_Stderr)(nil),
 		(*ExecResponse_Exited)(nil),
@@ -4749,7 +4896,7 @@ func file_entroos_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_entroos_v1_admin_proto_rawDesc), len(file_entroos_v1_admin_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   68,
+			NumMessages:   69,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1,0 +1,39 @@
+package nko
+
+import (
+	"github.com/entroos/entroos/nko/governor"
+)
+
+// StartWeight is the weight of a container until its process runs: among
+// containers that want more CPU than there is, one that is being made waits
+// least. The governor then gives it its own.
+const StartWeight = maxCPUWeight
+
+// OnChange has f called when another set of containers runs. It must not wait.
+func (w *Workloads) OnChange(f func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.changed = f
+}
+
+func (w *Workloads) tellChange() {
+	w.mu.Lock()
+	f := w.changed
+	w.mu.Unlock()
+	if f != nil {
+		f()
+	}
+}
+
+// Governed gives the containers whose processes run, with their shares of the
+// CPU.
+func (w *Workloads) Governed() (running []governor.Container) {
+	for _, t := range w.list() {
+		if _, err := t.container(); err != nil {
+			continue // it does not run
+		}
+		share := orDefault(t.get().GetSpec().GetCpuWeight(), DefaultCPUWeight)
+		running = append(running, governor.Container{ID: t.id, Share: share})
+	}
+	return running
+}
