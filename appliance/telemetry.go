@@ -32,6 +32,8 @@ func (b *Box) Telemetry(ctx context.Context) (*equations.Telemetry, error) {
 		{"images", b.imageTelemetry},
 		{"executions", b.executionTelemetry},
 		{"ledger", b.ledgerTelemetry},
+		{"router", b.routerTelemetry},
+		{"services", b.systemTelemetry},
 	} {
 		if err := gather.from(ctx, t); err != nil {
 			failed = append(failed, fmt.Errorf("%s: %w", gather.what, err))

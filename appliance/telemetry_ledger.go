@@ -36,6 +36,12 @@ func (b *Box) ledgerTelemetry(ctx context.Context, t *equations.Telemetry) error
 	if status.GetSignedPower() > 0 {
 		f.Commits = []equations.CommitFacts{{Height: status.GetHeight(), Power: status.GetSignedPower(), Total: status.GetTotalPower()}}
 	}
+	if status.GetServiceRate() > 0 && status.GetArrivalRate() > 0 { // both are known
+		t.BackPressure = &equations.BackPressureFacts{
+			ServiceRate: status.GetServiceRate(), ArrivalRate: status.GetArrivalRate(),
+			Sojourn: seconds(status.GetSojournSeconds()), HeldBack: status.GetHeldBack(),
+		}
+	}
 	size := status.GetTreeSize()
 	if size == 0 {
 		return nil

@@ -201,7 +201,7 @@ func checkSojourn(t *Telemetry) Verdict {
 		if !stable {
 			return seen("", f.ArrivalRate, f.HeldBack, "λ = %v, μ = %v, and nothing is held back", f.ArrivalRate, f.ServiceRate)
 		}
-		return seen("", w.Seconds(), same(w.Seconds(), f.Sojourn.Seconds()), notRecomputed, f.Sojourn.Seconds(), w.Seconds())
+		return seen("", w.Seconds(), (w-f.Sojourn).Abs() <= time.Microsecond, notRecomputed, f.Sojourn.Seconds(), w.Seconds())
 	})
 }
 

@@ -37,7 +37,7 @@ func checkPhi(t *Telemetry) Verdict {
 		if !same(phi, f.Phi) {
 			return seen(f.Name, phi, false, notRecomputed, f.Phi, phi)
 		}
-		return seen(f.Name, phi, (phi < suspected) == f.Live, "φ = %v, taken for alive: %t", phi, f.Live)
+		return seen(f.Name, phi, phi < suspected || !f.Live, "φ = %v, and it is taken for alive", phi)
 	})
 }
 

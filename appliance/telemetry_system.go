@@ -1,0 +1,23 @@
+package appliance
+
+import (
+	"context"
+
+	"github.com/entroos/entroos/equations"
+)
+
+// systemTelemetry is how the box's services and containers have fared.
+func (b *Box) systemTelemetry(_ context.Context, t *equations.Telemetry) error {
+	if b.Supervisor != nil {
+		t.Restarts = b.Supervisor.Restarts()
+		t.Services = b.Supervisor.Availability()
+		t.Liveness = b.Supervisor.Liveness()
+	}
+	if b.Workloads != nil {
+		t.Restarts = append(t.Restarts, b.Workloads.Restarts()...)
+	}
+	if b.Outbox != nil {
+		t.Retransmission = b.Outbox.Retransmission()
+	}
+	return nil
+}
