@@ -67,13 +67,16 @@ func checkPriorityBlend(t *Telemetry) Verdict {
 		if !Admit(c.Score, p.Threshold, true) {
 			return observation{skip: true} // it is no candidate, and has no rank
 		}
+		prospect := func(c *CandidateFacts) float64 {
+			return RoutingScore(c.Entropy, d.Entropy, c.Capacity, c.Usage+d.Demand, p.Target)
+		}
 		var largest float64
-		for _, other := range d.Candidates {
-			if !other.Filtered && Admit(other.Score, p.Threshold, true) {
-				largest = max(largest, other.Score)
+		for i := range d.Candidates {
+			if other := &d.Candidates[i]; !other.Filtered && Admit(other.Score, p.Threshold, true) {
+				largest = max(largest, prospect(other))
 			}
 		}
-		k := PriorityBlend(c.Score, largest, c.Capacity, c.Usage, p.Weight)
+		k := PriorityBlend(prospect(c), largest, c.Capacity, c.Usage+d.Demand, p.Weight)
 		return seen("", c.Rank, within(c.Rank, 0, 1) && same(k, c.Rank), notRecomputed, c.Rank, k)
 	})
 }

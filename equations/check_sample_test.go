@@ -122,8 +122,9 @@ func wellPlacement() *equations.PlacementFacts {
 			Score:      equations.RoutingScore(n.Entropy, placed.Entropy, n.Capacity, n.Usage, p.Target),
 			Capacities: []float64{1000, 512}, DominantShare: 0.125,
 		}
-		largest = max(largest, c.Score)
-		c.Rank = equations.PriorityBlend(c.Score, largest, c.Capacity, c.Usage, p.Weight)
+		with := equations.RoutingScore(n.Entropy, placed.Entropy, n.Capacity, n.Usage+placed.Demand, p.Target)
+		largest = max(largest, with)
+		c.Rank = equations.PriorityBlend(with, largest, c.Capacity, c.Usage+placed.Demand, p.Weight)
 		placed.Candidates = append(placed.Candidates, c)
 		waits.Candidates = append(waits.Candidates, equations.CandidateFacts{Node: n.Node, Filtered: true})
 	}

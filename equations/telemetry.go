@@ -140,7 +140,8 @@ type CandidateFacts struct {
 	// computed.
 	Filtered                 bool
 	Entropy, Capacity, Usage float64   // E_n, C_n, U_n as the score took them
-	Score, Rank              float64   // S, K
+	Score                    float64   // S
+	Rank                     float64   // K, at U_n + d: as it would be with the replica
 	Capacities               []float64 // resource by resource, as Demands
 	DominantShare            float64   // row 38 of Demands and Capacities
 }

@@ -12,9 +12,16 @@ type choice struct {
 	sampled    bool
 }
 
+// A prospect is a candidate with the score that it will have at E_c = 1 once it
+// holds the replica.
+type prospect struct {
+	at    int32
+	score float64
+}
+
 // scratch is what decisions reuse, so that they need not allocate.
 type scratch struct {
-	candidates []int32
+	found []prospect
 	sampler
 }
 
@@ -23,11 +30,11 @@ func (c *Cluster) choose(r *replica) (choice, bool) {
 	if c.config.SampleAbove < 0 || len(c.nodes) <= max(c.config.SampleAbove, 2*c.sample) {
 		return c.scan(r)
 	}
-	candidates, leader, enough := c.draw(r)
+	found, largest, enough := c.draw(r)
 	if !enough {
 		return c.scan(r)
 	}
-	best, _ := c.among(candidates, leader)
+	best, _ := c.among(r, found, largest)
 	best.sampled = true
 	if c.facts.sampled++; c.facts.sampled%auditEvery == 0 {
 		c.audit(r, best)
@@ -35,36 +42,22 @@ func (c *Cluster) choose(r *replica) (choice, bool) {
 	return best, true
 }
 
-// scan returns the best of all nodes for the replica. The one with the largest
-// base, which is S_max, is ranked first.
+// scan returns the best of all nodes for the replica.
 func (c *Cluster) scan(r *replica) (choice, bool) {
 	open, plain := c.columns.open, c.plain(r)
-	count, leader, largest := 0, -1, 0.0
+	found := c.scratch.found[:0]
+	more, t, largest := c.share(r.CPU), c.config.Target, -1.0
 	for i := range open {
 		o := &open[i]
 		if o.cpu < r.CPU || o.mem < r.Memory || !plain && c.verdict(c.nodes[i], r) != Fits {
 			continue // as candidate has it
 		}
-		count++
-		if o.base > largest {
-			largest, leader = o.base, i
-		}
+		s := o.prospect(more, t)
+		largest = max(largest, s)
+		found = append(found, prospect{int32(i), s})
 	}
-	if leader < 0 {
-		return choice{}, false
-	}
-	best := choice{at: leader, rank: c.rank(leader, largest), candidates: count}
-	per, bar := c.config.Weight/largest, best.rank-slack
-	for i := range open {
-		o := &open[i]
-		if float64(o.base*per)+o.spare < bar {
-			continue
-		}
-		if c.candidate(i, r, plain) && best.improve(i, c.rank(i, largest)) {
-			bar = best.rank - slack
-		}
-	}
-	return best, true
+	c.scratch.found = found
+	return c.among(r, found, largest)
 }
 
 // slack is far more than an estimate of K in [0,1], w·S/S_max + (1−w)·(1−U_n/C_n)
@@ -78,29 +71,30 @@ func (c *Cluster) candidate(i int, r *replica, plain bool) bool {
 	return o.cpu >= r.CPU && o.mem >= r.Memory && (plain || c.verdict(c.nodes[i], r) == Fits)
 }
 
-// among returns the best of some candidates; leader has the largest base.
-func (c *Cluster) among(candidates []int32, leader int) (choice, bool) {
-	if len(candidates) == 0 {
-		return choice{}, false
+// among returns the best of some candidates for the replica.
+func (c *Cluster) among(r *replica, found []prospect, largest float64) (choice, bool) {
+	best := choice{at: -1, candidates: len(found)}
+	more, open := c.share(r.CPU), c.columns.open
+	per, room := 0.0, 1-c.config.Weight
+	if largest > 0 {
+		per = c.config.Weight / largest
 	}
-	open := c.columns.open
-	largest := open[leader].base
-	best := choice{at: leader, rank: c.rank(leader, largest), candidates: len(candidates)}
-	per, bar := c.config.Weight/largest, best.rank-slack
-	for _, i := range candidates {
-		if float64(open[i].base*per)+open[i].spare < bar {
+	bar := -1.0
+	for _, f := range found {
+		o := &open[f.at]
+		if float64(f.score*per)+float64(room*(1-float64(float64(o.usage+more)*o.perCapacity))) < bar {
 			continue
 		}
-		if best.improve(int(i), c.rank(int(i), largest)) {
+		if best.improve(int(f.at), c.rank(int(f.at), more, f.score, largest)) {
 			bar = best.rank - slack
 		}
 	}
-	return best, true
+	return best, best.at >= 0
 }
 
 // improve takes the node if its rank is higher; among equals the first by id.
 func (b *choice) improve(i int, rank float64) bool {
-	if rank < b.rank || rank == b.rank && i >= b.at {
+	if b.at >= 0 && (rank < b.rank || rank == b.rank && i >= b.at) {
 		return false
 	}
 	b.at, b.rank = i, rank

@@ -56,21 +56,24 @@ func TestSampleIsOfDistinctNodesEachAsLikely(t *testing.T) {
 	c := sampled(t, nodes)
 	var count [n]int
 	for i := range draws {
-		candidates, leader, enough := c.draw(&replica{Replica: Replica{ID: fmt.Sprint(i)}})
-		if !enough || len(candidates) != 90 {
-			t.Fatalf("%d candidates", len(candidates))
+		found, largest, enough := c.draw(&replica{Replica: Replica{ID: fmt.Sprint(i)}})
+		if !enough || len(found) != 90 {
+			t.Fatalf("%d candidates", len(found))
 		}
-		seen, largest := map[int32]bool{}, 0.0
-		for _, k := range candidates {
-			if seen[k] {
-				t.Fatalf("node %d is drawn twice", k)
+		seen, most := map[int32]bool{}, 0.0
+		for _, f := range found {
+			if seen[f.at] {
+				t.Fatalf("node %d is drawn twice", f.at)
 			}
-			seen[k] = true
-			count[k]++
-			largest = max(largest, c.columns.base[k])
+			seen[f.at] = true
+			count[f.at]++
+			most = max(most, f.score)
+			if f.score != c.columns.base[f.at] { // the replica takes nothing
+				t.Fatalf("node %d scores %v, want %v", f.at, f.score, c.columns.base[f.at])
+			}
 		}
-		if c.columns.base[leader] != largest {
-			t.Fatalf("%d leads with %v, the largest is %v", leader, c.columns.base[leader], largest)
+		if largest != most {
+			t.Fatalf("the largest is said to be %v, is %v", largest, most)
 		}
 	}
 	// χ² of 499 degrees of freedom, less some since a draw takes none twice: its

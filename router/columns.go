@@ -12,22 +12,31 @@ type columns struct {
 	// entropy, capacity and usage are E_n, C_n and U_n. entropy is 1 where
 	// entropy is left out, 0 where the node is out of placement.
 	entropy, capacity, usage []float64
-	// base is the score at E_c = 1. E_c is a factor of both S and S_max, so it
-	// falls out of K: the choice is made by base, and only admission and what is
-	// reported need the replica's own S.
+	// base is the score at E_c = 1, as things stand.
 	base []float64
 	open []opening
 }
 
-// An opening is what a decision reads of a node, in half a cache line.
+// An opening is what a decision reads of a node, within a cache line.
 type opening struct {
 	// cpu and mem are the room that is open to any replica; cpu is -1 where none
 	// is: the node is out of placement or held for a due replica, or its CPU is
 	// all committed, so that its score is 0. Entropies that count are at least
 	// MinEntropy, so that no other score is.
 	cpu, mem int64
-	base     float64 // columns.base
-	spare    float64 // K at S = 0: its second term
+	// capacity and usage are C_n and U_n, and square is E_n².
+	capacity, usage, square float64
+	perCapacity             float64 // 1/C_n
+}
+
+// prospect is the score (13) at E_c = 1 that the node will have once it holds a
+// replica that takes so much more. It is RoutingScore, bit for bit, without the
+// call. E_c is a factor of both S and S_max, so it falls out of K: the choice is
+// made by prospects, and only admission and what is reported need the replica's
+// own S.
+func (o *opening) prospect(more, t float64) float64 {
+	un := o.usage + more
+	return max(0, float64(o.square*float64(o.capacity-un))/float64(1+math.Abs(un-t)))
 }
 
 func (k *columns) resize(n int) {
@@ -92,9 +101,11 @@ func (c *Cluster) refresh(m *member) {
 // open brings what a decision reads of a node up to date with the other columns.
 func (c *Cluster) open(m *member) {
 	k, i := &c.columns, m.at
-	o := opening{cpu: m.CPU - m.cpu, mem: m.Memory - m.mem, base: k.base[i]}
-	o.spare = equations.PriorityBlend(0, 0, k.capacity[i], k.usage[i], c.config.Weight)
-	if !(o.base > 0) || m.heldFor != nil {
+	o := opening{
+		cpu: m.CPU - m.cpu, mem: m.Memory - m.mem,
+		capacity: k.capacity[i], usage: k.usage[i], square: float64(k.entropy[i] * k.entropy[i]), perCapacity: 1 / k.capacity[i],
+	}
+	if !(k.base[i] > 0) || m.heldFor != nil {
 		o.cpu = -1
 	}
 	k.open[i] = o
@@ -115,11 +126,11 @@ func (c *Cluster) score(i int, ec float64) float64 {
 	return equations.RoutingScore(k.entropy[i], ec, k.capacity[i], k.usage[i], c.config.Target)
 }
 
-// rank returns K (equation 14) of a node, given the largest base among the
-// candidates.
-func (c *Cluster) rank(i int, largest float64) float64 {
+// rank returns K (equation 14) of a node as it will be once it holds a replica
+// that takes so much more, from its score then and the largest of all candidates.
+func (c *Cluster) rank(i int, more, score, largest float64) float64 {
 	k := &c.columns
-	return equations.PriorityBlend(k.open[i].base, largest, k.capacity[i], k.usage[i], c.config.Weight)
+	return equations.PriorityBlend(score, largest, k.capacity[i], k.usage[i]+more, c.config.Weight)
 }
 
 func saturatingAdd(a, b int64) int64 {

@@ -6,7 +6,12 @@
 //
 // A decision runs: candidates → filter (health, constraints, host ports, CPU,
 // memory) → score (equation 13) → blend (14) → admission (15) → the highest
-// rank; among equals, the node whose id sorts first. Above Config.SampleAbove
+// rank; among equals, the node whose id sorts first. Candidates are ranked as
+// they would be with the replica, at U_n + d: by what a placement leads to, not
+// by what was there before. (Ranked by U_n alone, small nodes of low entropy win
+// too often: over 20,000 seeds of the production test, the worst 500 in a row
+// give a correlation of 0.779 instead of 0.869.) Admission, and the score that is
+// reported, are before the commit. Above Config.SampleAbove
 // nodes the candidates are a random sample (24).
 //
 // What is committed to a node is counted in integers: thousandths of a core

@@ -12,13 +12,16 @@ import (
 type Candidate struct {
 	Node                     string
 	Entropy, Capacity, Usage float64 // E_n, C_n, U_n
-	Score, Rank              float64 // S, K; K is 0 where the verdict is not Fits
-	Demand                   float64 // d, as U_n is
-	DominantShare            float64 // of the replica's demand in what the node has (38)
-	Verdict                  Verdict
-	Chosen                   bool
-	CPU, Memory              int64  // room that was left, millicores and bytes
-	By                       string // what stands in the way: a replica, or a constraint
+	Score                    float64 // S
+	// Rank is K, at U_n + d: as it would be with the replica. It is 0 where the
+	// verdict is not Fits.
+	Rank          float64
+	Demand        float64 // d, as U_n is
+	DominantShare float64 // of the replica's demand in what the node has (38)
+	Verdict       Verdict
+	Chosen        bool
+	CPU, Memory   int64  // room that was left, millicores and bytes
+	By            string // what stands in the way: a replica, or a constraint
 }
 
 // An Explanation tells how a replica was, or would be, placed.
@@ -35,7 +38,7 @@ type Explanation struct {
 	HeldNode   string
 	// EntropyLeftOut tells that no node was healthy, so that each E_n counted as 1.
 	EntropyLeftOut bool
-	Candidates     []Candidate // the highest rank first, then by id
+	Candidates     []Candidate // those that fit, the highest rank first, then by id; the others by id
 }
 
 // RecordedNodes is the largest cluster in which each decision keeps what it was
@@ -101,7 +104,7 @@ func (e *Explanation) arrange() {
 		e.Candidates[i].Chosen = e.Decision.Outcome == Placed && e.Candidates[i].Node == e.Decision.Node
 	}
 	slices.SortStableFunc(e.Candidates, func(a, b Candidate) int {
-		return cmp.Or(cmp.Compare(b.Rank, a.Rank), cmp.Compare(a.Node, b.Node))
+		return cmp.Or(cmp.Compare(min(a.Verdict, 1), min(b.Verdict, 1)), cmp.Compare(b.Rank, a.Rank), cmp.Compare(a.Node, b.Node))
 	})
 }
 
@@ -109,7 +112,7 @@ func (e *Explanation) arrange() {
 func (c *Cluster) candidates(r *replica) []Candidate {
 	k := &c.columns
 	candidates := make([]Candidate, len(c.nodes))
-	largest := 0.0
+	more, largest := c.share(r.CPU), 0.0
 	for i, m := range c.nodes {
 		v := c.verdict(m, r)
 		candidates[i] = Candidate{
@@ -119,12 +122,12 @@ func (c *Cluster) candidates(r *replica) []Candidate {
 			CPU: m.CPU - m.cpu, Memory: m.Memory - m.mem, By: c.by(v, m, r),
 		}
 		if v == Fits {
-			largest = max(largest, k.open[i].base)
+			largest = max(largest, k.open[i].prospect(more, c.config.Target))
 		}
 	}
 	for i := range candidates {
 		if candidates[i].Verdict == Fits {
-			candidates[i].Rank = c.rank(i, largest)
+			candidates[i].Rank = c.rank(i, more, k.open[i].prospect(more, c.config.Target), largest)
 		}
 	}
 	return candidates

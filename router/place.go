@@ -38,8 +38,8 @@ type Decision struct {
 	Node    string // where it was placed
 	Reason  string // why it was queued or refused
 
-	// Score and Rank are S and K of the node, before the replica was committed
-	// to it.
+	// Score is S of the node before the replica was committed to it, Rank its K
+	// among the candidates, each as it would be with the replica.
 	Score, Rank float64
 	// Sequence numbers the replicas placed, from 1.
 	Sequence uint64

@@ -57,8 +57,9 @@ func TestPlaceChoosesTheHighestRank(t *testing.T) {
 	d := place(t, c, Replica{ID: "r", Entropy: 0.6, CPU: 100, Memory: 1 << 20})
 	wantPlaced(t, d, "b")
 	score := equations.RoutingScore(0.9, 0.6, 1, 0, 0.2)
-	if d[0].Score != score || d[0].Rank != 1 || d[0].Candidates != 3 || d[0].Sequence != 1 {
-		t.Errorf("%+v, want S = %v, K = 1 of 3 candidates", d[0], score)
+	rank := equations.PriorityBlend(1, 1, 1, 0.05, 0.7) // with the replica
+	if d[0].Score != score || d[0].Rank != rank || d[0].Candidates != 3 || d[0].Sequence != 1 {
+		t.Errorf("%+v, want S = %v, K = %v of 3 candidates", d[0], score, rank)
 	}
 	e, err := c.Explain("r")
 	if err != nil {

@@ -21,7 +21,8 @@ func (m *member) committed() (cpu, mem int64) {
 }
 
 // plainChoice decides by the definitions alone: every node is looked at, nothing
-// is kept from before, and the first of the highest rank is taken.
+// is kept from before, and the first of the highest rank, each with the replica
+// on it, is taken.
 func plainChoice(c *Cluster, r *replica) (id string, rank float64) {
 	var largest int64 = c.config.Largest
 	healthy := false
@@ -59,9 +60,10 @@ next:
 			}
 		}
 		cn, un := float64(m.CPU)/float64(largest), float64(cpu)/float64(largest)
+		with := un + float64(r.CPU)/float64(largest)
 		k := candidate{
-			m.ID, equations.RoutingScore(en, max(r.Entropy, MinEntropy), cn, un, c.config.Target), cn, un,
-			equations.RoutingScore(en, 1, cn, un, c.config.Target),
+			m.ID, equations.RoutingScore(en, max(r.Entropy, MinEntropy), cn, un, c.config.Target), cn, with,
+			equations.RoutingScore(en, 1, cn, with, c.config.Target),
 		}
 		if equations.Admit(k.score, c.config.Theta, true) {
 			candidates = append(candidates, k)

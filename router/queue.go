@@ -216,16 +216,16 @@ func (c *Cluster) inTurn() []*replica { return slices.Concat(c.queue.due, c.queu
 // chooseAmong returns the best of a few nodes for a replica that waits, to
 // which all others have nothing to offer.
 func (c *Cluster) chooseAmong(r *replica, nodes []*member) (choice, bool) {
-	candidates, leader, largest := c.scratch.candidates[:0], 0, 0.0
+	found := c.scratch.found[:0]
+	more, largest := c.share(r.CPU), -1.0
 	for _, m := range nodes {
 		if c.verdict(m, r) != Fits {
 			continue
 		}
-		candidates = append(candidates, int32(m.at))
-		if b := c.columns.open[m.at].base; b > largest {
-			largest, leader = b, m.at
-		}
+		score := c.columns.open[m.at].prospect(more, c.config.Target)
+		largest = max(largest, score)
+		found = append(found, prospect{int32(m.at), score})
 	}
-	c.scratch.candidates = candidates
-	return c.among(candidates, leader)
+	c.scratch.found = found
+	return c.among(r, found, largest)
 }

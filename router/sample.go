@@ -41,17 +41,16 @@ func (s *sampler) start(n int, id string, sequence uint64) {
 	s.noise.Seed(sha256.Sum256(s.seed))
 }
 
-// draw returns a sample of the nodes that the replica could go to, and the one
-// with the largest base. It is not enough where nodes have little room.
-func (c *Cluster) draw(r *replica) (candidates []int32, leader int, enough bool) {
+// draw returns a sample of the nodes that the replica could go to. It is not enough where nodes have little room.
+func (c *Cluster) draw(r *replica) (found []prospect, largest float64, enough bool) {
 	s := &c.scratch.sampler
 	s.start(len(c.nodes), r.ID, c.sequence)
 	open, drawn, draw, plain := c.columns.open, s.drawn, s.draw, c.plain(r)
-	candidates = c.scratch.candidates[:0]
-	largest := 0.0
+	found, largest = c.scratch.found[:0], -1
+	more, t := c.share(r.CPU), c.config.Target
 	var random uint64
 	n := uint64(len(drawn))
-	for left, k := n/2, 0; left > 0 && len(candidates) < c.sample; k++ {
+	for left, k := n/2, 0; left > 0 && len(found) < c.sample; k++ {
 		if random >>= 32; k&1 == 0 {
 			random = s.noise.Uint64()
 		}
@@ -65,29 +64,31 @@ func (c *Cluster) draw(r *replica) (candidates []int32, leader int, enough bool)
 		if o.cpu < r.CPU || o.mem < r.Memory || !plain && c.verdict(c.nodes[i], r) != Fits {
 			continue // as candidate has it
 		}
-		candidates = append(candidates, int32(i))
-		if o.base > largest {
-			largest, leader = o.base, int(i)
-		}
+		score := o.prospect(more, t)
+		largest = max(largest, score)
+		found = append(found, prospect{int32(i), score})
 	}
-	c.scratch.candidates = candidates
-	return candidates, leader, len(candidates) == c.sample
+	c.scratch.found = found
+	return found, largest, len(found) == c.sample
 }
 
 // audit scans all nodes for a decision that was sampled, and records at which
 // quantile of the candidates the node chosen stands.
 func (c *Cluster) audit(r *replica, chosen choice) {
-	plain := c.plain(r)
+	plain, more := c.plain(r), c.share(r.CPU)
 	candidates, largest := 0, 0.0
 	for i := range c.nodes {
 		if c.candidate(i, r, plain) {
 			candidates++
-			largest = max(largest, c.columns.open[i].base)
+			largest = max(largest, c.columns.open[i].prospect(more, c.config.Target))
 		}
 	}
-	rank, above := c.rank(chosen.at, largest), 0
+	rank := func(i int) float64 {
+		return c.rank(i, more, c.columns.open[i].prospect(more, c.config.Target), largest)
+	}
+	least, above := rank(chosen.at), 0
 	for i := range c.nodes {
-		if c.candidate(i, r, plain) && c.rank(i, largest) > rank {
+		if c.candidate(i, r, plain) && rank(i) > least {
 			above++
 		}
 	}

@@ -109,6 +109,7 @@ func (env *environment) printExplanation(e *entroosv1.ExplainResponse) error {
 	if d.EntropyLeftOut {
 		about.row("Note:", "no node's noise source is assessed and healthy: every E_n counts as 1")
 	}
+	about.row("K:", "as it would be with the container there, at U_n + d")
 	if err := env.printTable(about); err != nil {
 		return err
 	}

@@ -31,7 +31,7 @@ func TestProductionTestHolds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, seed := range []uint64{0, 1, 1 << 40} {
+	for _, seed := range []uint64{0, 1, 674, 5844, 1 << 40, math.MaxUint64 - 499} {
 		p := simulation.Default()
 		p.Seed = seed
 		for _, m := range simulate(t, p).Marks(verification) {

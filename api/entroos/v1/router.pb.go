@@ -1149,7 +1149,8 @@ type PlacementCandidate struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	NodeId   string                 `protobuf:"bytes,1,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
 	Hostname string                 `protobuf:"bytes,2,opt,name=hostname,proto3" json:"hostname,omitempty"`
-	// E_n, C_n and U_n as they entered the score S; K is the rank.
+	// E_n, C_n and U_n as they entered the score S; K is the rank, at U_n + d: as
+	// it would be with the replica on the node.
 	Entropy  float64 `protobuf:"fixed64,3,opt,name=entropy,proto3" json:"entropy,omitempty"`
 	Capacity float64 `protobuf:"fixed64,4,opt,name=capacity,proto3" json:"capacity,omitempty"`
 	Usage    float64 `protobuf:"fixed64,5,opt,name=usage,proto3" json:"usage,omitempty"`
