@@ -19,6 +19,7 @@ import (
 	"github.com/entroos/entroos/runtime/logfile"
 	"github.com/entroos/entroos/runtime/network"
 	"github.com/entroos/entroos/runtime/oci"
+	"github.com/entroos/entroos/runtime/rate"
 	"github.com/entroos/entroos/runtime/space"
 )
 
@@ -48,6 +49,8 @@ type Container struct {
 	bundle   *bundle
 	rootfs   *rootfs
 	log      *logfile.Log
+	bucket   *rate.Bucket // of what is logged
+	habit    *habit
 	stdio    *stdio
 	fresh    bool // it was not created before
 	pid      int
@@ -125,6 +128,7 @@ func (c *Container) create(ctx context.Context, attached IO) error {
 	if err := c.bundle.write(); err != nil {
 		return err
 	}
+	r.written.forget(c.id)
 	if c.log, err = logfile.Open(r.logDir(c.id), r.config.LogBytes); err != nil {
 		return err
 	}
@@ -192,7 +196,13 @@ func (c *Container) createProcess(ctx context.Context, attached IO) error {
 			return err
 		}
 	}
-	if err := r.connect(c.stdio, attached, c.log); err != nil {
+	c.bucket = rate.NewBucket(outputRate, outputBurst)
+	c.habit = r.habits.get(c.id, c.workload.Digest())
+	err = r.connect(c.stdio, attached, c.log, func(o *output) {
+		o.bucket = c.bucket
+		o.seen = func(data []byte) { c.habit.add(c.id, data, c.drifts) }
+	})
+	if err != nil {
 		return err
 	}
 	r.spawn("container "+c.id, func() { c.wait(exits) })
@@ -281,6 +291,7 @@ func (c *Container) wait(exits <-chan Exit) {
 		_ = c.stdio.stdin.Close() // whoever writes to it sees that nobody reads
 	}
 	result.StdoutDigest, result.StderrDigest = c.stdio.digests()
+	c.habit.end(c.id, c.drifts)
 
 	c.mu.Lock()
 	if result.Started = c.started; result.Started.IsZero() {
@@ -298,10 +309,32 @@ func (c *Container) wait(exits <-chan Exit) {
 	result.OOMKilled = killed
 	c.result = result
 	c.mu.Unlock()
+	c.keepWritten(result)
 	close(c.done)
 
 	if err := c.log.Close(); err != nil {
 		c.runtime.logger.Error("the log is not all on disk", "container", c.id, "error", err)
+	}
+}
+
+// keepWritten notes what the execution has written, if the log has all of it.
+func (c *Container) keepWritten(result Result) {
+	var bytes uint64
+	for _, o := range c.stdio.outputs {
+		bytes += o.bytes
+	}
+	if span, whole := c.log.Span(); whole && bytes <= writtenBytes {
+		c.runtime.written.add(written{c.id, span, result.StdoutDigest, result.StderrDigest})
+	}
+}
+
+// drifts says that what the container writes began, or ceased, to be unlike what
+// its workload wrote before.
+func (c *Container) drifts(d Drift) {
+	if d.Drifted {
+		c.runtime.logger.Info("output is unlike what was written before", "container", c.id, "divergence", d.Divergence)
+	} else {
+		c.runtime.logger.Info("output is as before again", "container", c.id, "divergence", d.Divergence)
 	}
 }
 

@@ -106,7 +106,7 @@ func (c *Container) finishExec(ctx context.Context, pid int, spec ExecSpec, s *s
 	if err != nil {
 		return 0, fmt.Errorf("exec: %w", err)
 	}
-	if err := c.runtime.connect(s, attached, nil); err != nil {
+	if err := c.runtime.connect(s, attached, nil, func(*output) {}); err != nil {
 		return 0, fmt.Errorf("exec: %w", err)
 	}
 	if spec.Started != nil {

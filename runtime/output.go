@@ -1,7 +1,7 @@
 package runtime
 
 import (
-	"crypto/sha256"
+	"context"
 	"errors"
 	"hash"
 	"io"
@@ -11,7 +11,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/entroos/entroos/equations"
 	"github.com/entroos/entroos/runtime/logfile"
+	"github.com/entroos/entroos/runtime/rate"
 )
 
 // output takes what a process writes to one stream: digests it, logs it, and
@@ -22,7 +24,12 @@ type output struct {
 	digest   hash.Hash
 	log      *logfile.Log // nil is none
 	attached *attachment  // nil is none
+	// bucket slows down a process that floods its log, seen is told what it has
+	// written; nil is neither.
+	bucket *rate.Bucket
+	seen   func(data []byte)
 
+	bytes   uint64        // how many came
 	reads   atomic.Uint64 // to see whether it goes on
 	readErr error
 	logErr  error // the first
@@ -32,9 +39,16 @@ type output struct {
 
 func newOutput(source io.ReadCloser, stream logfile.Stream, log *logfile.Log, attached *attachment) *output {
 	return &output{
-		source: source, stream: stream, digest: sha256.New(), log: log, attached: attached, done: make(chan struct{}),
+		source: source, stream: stream, digest: equations.NewOutputDigest(), log: log, attached: attached, done: make(chan struct{}),
 	}
 }
+
+// What a container writes is logged at this rate at most, in bytes a second, with
+// so much at once (equation 69). A flood is slowed down, and nothing is dropped.
+const (
+	outputRate  = 64 << 20
+	outputBurst = 64 << 20
+)
 
 // outputBuffer is how much is read at once.
 const outputBuffer = 32 << 10
@@ -49,6 +63,10 @@ func (o *output) run() {
 		if n > 0 {
 			o.reads.Add(1)
 			o.take(buffer[:n])
+			if o.bucket != nil {
+				// What is not read stays in the pipe, and who fills it waits.
+				_ = o.bucket.Wait(context.Background(), n) // fails with its context alone
+			}
 		}
 		if err != nil {
 			// A terminal whose other side is gone gives EIO.
@@ -65,6 +83,10 @@ func (o *output) run() {
 
 func (o *output) take(data []byte) {
 	o.digest.Write(data)
+	o.bytes += uint64(len(data))
+	if o.seen != nil {
+		o.seen(data)
+	}
 	if o.log != nil {
 		if err := o.log.Append(time.Now(), o.stream, data); err != nil {
 			// What comes next may be logged again: disks fill up, and are

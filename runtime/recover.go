@@ -125,6 +125,8 @@ func (r *Runtime) Remove(_ context.Context, id string) error {
 	if err != nil {
 		return err
 	}
+	r.written.forget(id)
+	r.habits.forget(id)
 	// The slot is free for another only when nothing has its ids any more.
 	err = errors.Join(tree.Remove(r.writableDir(id)), tree.Remove(r.logDir(id)))
 	if err != nil || !ok {

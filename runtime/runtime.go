@@ -66,6 +66,9 @@ type Runtime struct {
 	containers map[string]*Container // from Create to Close; nil while in Create
 	namespaces map[int]*os.File      // user namespaces by slot
 
+	habits  habits
+	written lastWritten
+
 	volumes     sync.Mutex     // held while volumes are made
 	volumeUsers map[string]int // how many containers have mounted which folder
 }

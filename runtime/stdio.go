@@ -71,8 +71,9 @@ func (r *Runtime) newStdio(tty, stdin bool, uid, gid uint32, socket string) (*st
 	return s, nil
 }
 
-// connect starts to copy, once runc has started the process.
-func (r *Runtime) connect(s *stdio, attached IO, log *logfile.Log) error {
+// connect starts to copy, once runc has started the process. prepare is given
+// each output before.
+func (r *Runtime) connect(s *stdio, attached IO, log *logfile.Log, prepare func(*output)) error {
 	stdout, stderr := io.ReadCloser(nil), io.ReadCloser(nil)
 	if s.socket != nil {
 		t := <-s.console
@@ -102,6 +103,7 @@ func (r *Runtime) connect(s *stdio, attached IO, log *logfile.Log) error {
 			r.spawn("attached client", a.run)
 		}
 		output := newOutput(o.source, o.stream, log, a)
+		prepare(output)
 		s.outputs = append(s.outputs, output)
 		r.spawn("output", output.run)
 	}

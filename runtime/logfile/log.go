@@ -66,6 +66,8 @@ type Log struct {
 	mu         sync.Mutex
 	file       *os.File // current; nil when closed
 	size       int64
+	begin      int64         // the size at Open
+	gap        bool          // something was lost since
 	generation int           // how often current was replaced
 	changed    chan struct{} // closed and replaced at every change
 	midLine    bool          // the last entry did not end with a newline
@@ -95,7 +97,7 @@ func Open(dir string, bound int64) (*Log, error) {
 		f.Close()
 		return nil, fmt.Errorf("log %s: %w", dir, err)
 	}
-	return &Log{dir: dir, bound: bound / 2, file: f, size: size, changed: make(chan struct{})}, nil
+	return &Log{dir: dir, bound: bound / 2, file: f, size: size, begin: size, changed: make(chan struct{})}, nil
 }
 
 // removeUnfinished deletes what rotations that a power cut ended have left.
@@ -123,6 +125,7 @@ func (l *Log) Append(at time.Time, stream Stream, data []byte) error {
 		}
 	}
 	l.lost += len(data)
+	l.gap = l.gap || len(data) > 0
 	return err
 }
 
