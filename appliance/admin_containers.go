@@ -19,7 +19,7 @@ func (a *adminServer) ListContainers(_ context.Context, r *connect.Request[entro
 	if err != nil {
 		return nil, err
 	}
-	return connect.NewResponse(&entroosv1.ListContainersResponse{Containers: w.List(r.Msg.GetAll())}), nil
+	return connect.NewResponse(&entroosv1.ListContainersResponse{Containers: a.box.withDrift(w.List(r.Msg.GetAll()))}), nil
 }
 
 // StopContainer implements AdminService.

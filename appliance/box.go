@@ -71,6 +71,7 @@ type Box struct {
 	version     versionCache
 	disks       sync.Mutex // held while a disk is installed, repaired or made anew
 	twins       twinWatch
+	peers       peers // of the admin API
 }
 
 // Action is how the box ends.

@@ -37,7 +37,7 @@ func AdminHandler(b *Box) http.Handler {
 	mux.Handle(entroosv1connect.NewAdminServiceHandler(&adminServer{box: b}, options...))
 	mux.Handle(entroosv1connect.NewLedgerServiceHandler(&ledgerProxy{box: b}, options...))
 	mux.Handle(entroosv1connect.NewRouterServiceHandler(&routerProxy{box: b}, options...))
-	return mux
+	return b.peers.slow(mux)
 }
 
 // ListenUnix listens on a unix socket that only root may use.
@@ -102,6 +102,7 @@ func ServeAdmin(ctx context.Context, l net.Listener, h http.Handler) error {
 		Handler:           h,
 		Protocols:         protocols,
 		ReadHeaderTimeout: 10 * time.Second,
+		ConnContext:       withPeer,
 	}
 	stopped := make(chan struct{})
 	stop := context.AfterFunc(ctx, nko.Guard("end of the admin API", func() {

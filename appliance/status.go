@@ -116,7 +116,9 @@ func (b *Box) Status(ctx context.Context) (*entroosv1.GetStatusResponse, error) 
 		return nil, err
 	}
 	if b.Workloads != nil {
-		for _, c := range b.Workloads.List(false) {
+		containers := b.Workloads.List(false)
+		st.Hints = b.hints(containers)
+		for _, c := range containers {
 			if c.GetState() == entroosv1.ContainerState_CONTAINER_STATE_QUEUED {
 				st.ContainersQueued++
 			} else {

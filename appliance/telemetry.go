@@ -34,6 +34,7 @@ func (b *Box) Telemetry(ctx context.Context) (*equations.Telemetry, error) {
 		{"ledger", b.ledgerTelemetry},
 		{"router", b.routerTelemetry},
 		{"services", b.systemTelemetry},
+		{"output", b.outputTelemetry},
 	} {
 		if err := gather.from(ctx, t); err != nil {
 			failed = append(failed, fmt.Errorf("%s: %w", gather.what, err))

@@ -12,7 +12,9 @@ func (b *Box) systemTelemetry(_ context.Context, t *equations.Telemetry) error {
 		t.Restarts = b.Supervisor.Restarts()
 		t.Services = b.Supervisor.Availability()
 		t.Liveness = b.Supervisor.Liveness()
+		t.Buckets = append(t.Buckets, b.Supervisor.Buckets()...)
 	}
+	t.Buckets = append(t.Buckets, b.peers.facts()...)
 	if b.Workloads != nil {
 		t.Restarts = append(t.Restarts, b.Workloads.Restarts()...)
 	}

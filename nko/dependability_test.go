@@ -90,7 +90,7 @@ func TestSilentServiceIsSuspected(t *testing.T) {
 	s.mu.Lock() // it has answered for a while, and then not for long
 	known, last := regular(10)
 	s.alive = *known
-	s.alive.last = s.alive.last.Add(-last.Sub(time.Now()))
+	s.alive.last = s.alive.last.Add(-time.Until(last))
 	s.mu.Unlock()
 	facts := sup.Liveness()
 	if len(facts) != 1 || !facts[0].Live || facts[0].Phi >= suspicion || facts[0].Phi != facts[0].Seen.Phi(facts[0].Elapsed, facts[0].Floor) {

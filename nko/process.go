@@ -175,8 +175,8 @@ func (s *Service) command(ctx context.Context) (cmd *exec.Cmd, cleanup func(), e
 		Dir:         p.Dir,
 		SysProcAttr: &syscall.SysProcAttr{Setpgid: true},
 	}
-	cmd.Stdout = s.log.Writer(false, s.seen)
-	cmd.Stderr = s.log.Writer(true, s.seen)
+	cmd.Stdout = slowWriter{s.log.Writer(false, s.seen), s.bucket}
+	cmd.Stderr = slowWriter{s.log.Writer(true, s.seen), s.bucket}
 	if p.Terminal != nil {
 		s.set(StateWaiting) // for the other end, as long as it takes
 		t, err := p.Terminal(ctx)

@@ -13,6 +13,7 @@ import (
 	"github.com/thejerf/suture/v4"
 
 	"github.com/entroos/entroos/equations"
+	"github.com/entroos/entroos/runtime/rate"
 )
 
 // State of a service.
@@ -98,6 +99,7 @@ type Service struct {
 	tree   CgroupTree
 	logger *slog.Logger
 	log    *LogRing
+	bucket *rate.Bucket  // of its log
 	probe  chan struct{} // a look is wanted now
 
 	mu         sync.Mutex

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/thejerf/suture/v4"
+
+	"github.com/entroos/entroos/runtime/rate"
 )
 
 // Supervisor runs the box's services, each in a supervision tree of its own,
@@ -56,7 +58,7 @@ func (s *Supervisor) Add(spec ServiceSpec) (*Service, error) {
 	}
 	service := &Service{
 		spec: spec, reaper: s.reaper, tree: s.tree, logger: s.logger,
-		log: NewLogRing(), probe: make(chan struct{}, 1), state: StateStarting,
+		log: NewLogRing(), bucket: rate.NewBucket(serviceLogRate, serviceLogBurst), probe: make(chan struct{}, 1), state: StateStarting,
 		started: time.Now(), changed: make(chan struct{}),
 	}
 	branch := suture.New(spec.Name, suture.Spec{

@@ -210,3 +210,16 @@ func (o *output) ends(patience time.Duration) bool {
 		}
 	}
 }
+
+// Buckets tells the last fillings of the token buckets of containers' logs.
+func (r *Runtime) Buckets() []equations.BucketFacts {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var facts []equations.BucketFacts
+	for id, c := range r.containers {
+		if c != nil && c.bucket != nil {
+			facts = append(facts, c.bucket.Facts(id))
+		}
+	}
+	return facts
+}

@@ -38,6 +38,9 @@ func (env *environment) printStatus(s *entroosv1.GetStatusResponse) error {
 	for _, problem := range s.Problems {
 		t.row("Problem:", problem)
 	}
+	for _, hint := range s.Hints {
+		t.row("Hint:", hint)
+	}
 	up := time.Duration(s.UptimeSeconds * float64(time.Second))
 	t.row("Up:", strings.ToLower(units.HumanDuration(up)))
 	t.row("Last boot:", lastBootText(s.PreviousBoot))

@@ -1,0 +1,38 @@
+package appliance
+
+import (
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+
+	entroosv1 "github.com/entroos/entroos/api/entroos/v1"
+)
+
+// withDrift gives containers with what is known of the drift of their output.
+func (b *Box) withDrift(containers []*entroosv1.Container) []*entroosv1.Container {
+	if b.Runtime == nil {
+		return containers
+	}
+	marked := make([]*entroosv1.Container, len(containers))
+	for i, c := range containers {
+		marked[i] = c
+		if d := b.Runtime.Drift(c.GetId()); d.Known {
+			c = proto.CloneOf(c)
+			c.OutputDrift, c.OutputDrifted = &d.Divergence, d.Drifted
+			marked[i] = c
+		}
+	}
+	return marked
+}
+
+// hints say what is worth a look, and wrong with nothing.
+func (b *Box) hints(containers []*entroosv1.Container) []string {
+	var hints []string
+	for _, c := range b.withDrift(containers) {
+		if c.GetOutputDrifted() {
+			name := c.GetSpec().GetName()
+			hints = append(hints, fmt.Sprintf("what container %s writes is unlike what it wrote before (divergence %.2f of 1); see `logs %s`", name, c.GetOutputDrift(), name))
+		}
+	}
+	return hints
+}
