@@ -35,7 +35,6 @@ func newRouterExplainCommand(env *environment) *cobra.Command {
 			"  router explain --spec --memory-reservation 1g -p 80:80 nginx",
 		ValidArgsFunction: env.completeContainers,
 	}
-	c.Flags().SetInterspersed(false)
 	var w workloadFlags
 	w.add(c.Flags())
 	spec := c.Flags().Bool("spec", false, "what would be decided now for these flags and IMAGE")
