@@ -155,13 +155,21 @@ func (e *Explanation) Reason(k Candidate) string {
 	r := &e.Replica
 	switch k.Verdict {
 	case Fits:
-		switch {
-		case k.Chosen:
-			return "chosen: the highest rank"
-		case len(e.Candidates) > 0 && k.Rank < e.Candidates[0].Rank:
-			return fmt.Sprintf("outranked by %s", e.Candidates[0].Node)
+		best := k
+		if len(e.Candidates) > 0 {
+			best = e.Candidates[0]
 		}
-		return "could take it"
+		switch {
+		case k.Chosen && k.Node == best.Node:
+			return "chosen: the highest rank"
+		case k.Chosen:
+			return "chosen"
+		case k.Node == best.Node:
+			return "the highest rank now"
+		case k.Rank == best.Rank:
+			return fmt.Sprintf("as good as %s, whose id comes first", best.Node)
+		}
+		return fmt.Sprintf("outranked by %s", best.Node)
 	case Unmatched:
 		return fmt.Sprintf("constraint %s does not hold", k.By)
 	case CPUSize:

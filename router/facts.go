@@ -124,7 +124,8 @@ type NodeStatus struct {
 	CommittedCPU             int64   // millicores
 	CommittedMemory          int64   // bytes
 	Replicas                 []string
-	HeldFor                  string // the due replica that it is kept free for
+	Shares                   []Share // of Replicas, in the same order
+	HeldFor                  string  // the due replica that it is kept free for
 }
 
 // Nodes returns the status of all nodes, in the order of their ids.
@@ -138,7 +139,7 @@ func (c *Cluster) Nodes() []NodeStatus {
 			Headroom:      equations.Headroom(k.capacity[i], k.usage[i]),
 			DominantShare: committed.dominantShare(m.CPU, m.Memory),
 			CommittedCPU:  m.cpu, CommittedMemory: m.mem,
-			Replicas: m.ids(),
+			Replicas: m.ids(), Shares: m.shares(c.config.Target),
 		}
 		if m.heldFor != nil {
 			nodes[i].HeldFor = m.heldFor.ID

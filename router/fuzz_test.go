@@ -101,8 +101,14 @@ func FuzzPlace(f *testing.F) {
 			checkCluster(t, c)
 		}
 		for _, s := range c.Nodes() {
-			if _, err := c.Shares(s.ID, 0.2); err != nil {
-				t.Fatal(err)
+			sum := 0.0
+			for i, share := range s.Shares {
+				if sum += share.Entitlement; share.Replica != s.Replicas[i] {
+					t.Fatalf("%+v", s)
+				}
+			}
+			if len(s.Shares) > 0 && math.Abs(sum-c.config.Target) > 1e-9 {
+				t.Fatalf("entitlements add up to %v, want T: %+v", sum, s)
 			}
 			for _, id := range s.Replicas {
 				if _, err := c.Explain(id); err != nil {

@@ -74,8 +74,10 @@ func TestPlaceChoosesTheHighestRank(t *testing.T) {
 		t.Error(r)
 	}
 	// A second look at b sees what was committed.
-	d = place(t, c, Replica{ID: "s", Entropy: 0.6, CPU: 100, Memory: 1 << 20})
-	e, _ = c.Explain("s")
+	place(t, c, Replica{ID: "s", Entropy: 0.6, CPU: 100, Memory: 1 << 20})
+	if e, err = c.Explain("s"); err != nil {
+		t.Fatal(err)
+	}
 	for _, k := range e.Candidates {
 		if k.Node == "b" && k.Usage != 0.05 {
 			t.Errorf("U_n of b is %v, want 0.05", k.Usage)
@@ -227,6 +229,10 @@ func TestInvalid(t *testing.T) {
 		}
 	}
 	c := newCluster(t, node("a", 1000, 1000, 1))
+	before := c.Config()
+	if _, err := c.SetConfig(start, Config{Target: 2}); err == nil || c.Config() != before {
+		t.Errorf("%v, and the configuration is %+v", err, c.Config())
+	}
 	if _, err := c.Place(start, Replica{ID: "x"}, Replica{ID: "x", Entropy: 1}); !errors.Is(err, ErrDuplicate) {
 		t.Error(err)
 	}
@@ -273,6 +279,9 @@ func TestHealth(t *testing.T) {
 	if e, _ := c.Explain("3"); !strings.Contains(e.Decision.Reason, "node a: its noise source is unhealthy (E_n = 0)") {
 		t.Error(e.Decision.Reason)
 	}
+	if n := c.Nodes()[0]; n.Entropy != 0 || n.Node.Entropy != 0 || n.Usage != 0.01 {
+		t.Errorf("%+v", n)
+	}
 	// Once it is healthy, who waited is placed there.
 	d, err := c.SetNodes(start, node("a", 1000, 1<<30, 0.3))
 	if err != nil {
@@ -317,18 +326,9 @@ func TestTheta(t *testing.T) {
 func TestShares(t *testing.T) {
 	c := newCluster(t, node("a", 1000, 1<<30, 0.5))
 	place(t, c, Replica{ID: "x", Weight: 300}, Replica{ID: "y"})
-	s, err := c.Shares("a", 0.2)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := c.Nodes()[0].Shares
 	if s[0].CPUWeight != 150 || s[1].CPUWeight != 50 || math.Abs(s[0].Entitlement-0.15) > 1e-12 || math.Abs(s[1].Entitlement-0.05) > 1e-12 {
 		t.Errorf("%+v", s)
-	}
-	if _, err := c.Shares("b", 0.2); !errors.Is(err, ErrUnknownNode) {
-		t.Error(err)
-	}
-	if _, err := c.Shares("a", math.NaN()); !errors.Is(err, ErrInvalid) {
-		t.Error(err)
 	}
 }
 

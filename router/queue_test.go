@@ -119,6 +119,40 @@ func TestWaitedBefore(t *testing.T) {
 	}
 }
 
+// A node that can no longer hold the replica that it is held for is let go, and
+// another is held.
+func TestHeldNodeChanges(t *testing.T) {
+	c := newCluster(t, node("a", 1000, 1<<30, 0.5), node("b", 1000, 1<<30, 0.5))
+	place(t, c, Replica{ID: "1", CPU: 600, Entropy: 1}, Replica{ID: "2", CPU: 500, Entropy: 0.9},
+		Replica{ID: "large", CPU: 900, Waited: DefaultAging})
+	if _, err := c.SetNodes(start); err != nil { // time for it to be due
+		t.Fatal(err)
+	}
+	if e, _ := c.Explain("large"); e.HeldNode != "b" {
+		t.Fatalf("held: %q, want b, which lacks least", e.HeldNode)
+	}
+	for _, change := range []struct {
+		b    Node
+		want string
+	}{{node("b", 800, 1<<30, 0.5), "a"}, {node("b", 2000, 1<<30, 0), "a"}} {
+		if _, err := c.SetNodes(start, change.b); err != nil {
+			t.Fatal(err)
+		}
+		if e, _ := c.Explain("large"); e.HeldNode != change.want || c.Status().Held != 1 {
+			t.Errorf("b is %+v: held is %q, want %q", change.b, e.HeldNode, change.want)
+		}
+		checkCluster(t, c)
+	}
+	d, err := c.SetNodes(start, node("b", 2000, 1<<30, 0.5))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantPlaced(t, d, "b")
+	if c.Status().Held != 0 {
+		t.Error("a is held still")
+	}
+}
+
 func TestCancelledLetsItsNodeGo(t *testing.T) {
 	c := newCluster(t, node("a", 1000, 1<<30, 0.5))
 	place(t, c, Replica{ID: "1", CPU: 500}, Replica{ID: "large", CPU: 900, Waited: DefaultAging})
