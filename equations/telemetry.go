@@ -241,7 +241,7 @@ type PressureFacts struct {
 	Share            float64
 }
 
-// BackPressureFacts are the ledger's (row 37), in receipts per second.
+// BackPressureFacts are the ledger's (row 37), in full blocks per second.
 type BackPressureFacts struct {
 	ServiceRate, ArrivalRate float64 // μ, λ
 	Sojourn                  time.Duration

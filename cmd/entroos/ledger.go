@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"connectrpc.com/connect"
 	"github.com/google/renameio/v2"
@@ -185,6 +186,13 @@ func newLedgerStatusCommand(env *environment) *cobra.Command {
 			t.row("Tree root:", hex.EncodeToString(s.TreeRoot))
 			t.row("Validators:", fmt.Sprintf("%d, of which %d may fail; %d of %d of the voting power signed the newest block",
 				s.Validators, s.ToleratedFaults, s.SignedPower, s.TotalPower))
+			switch {
+			case s.HeldBack:
+				t.row("Load:", "more is offered than it can commit: receipts wait")
+			case s.ServiceRate > 0:
+				t.row("Load:", fmt.Sprintf("%.1f%%, a receipt takes about %v", 100*s.ArrivalRate/s.ServiceRate,
+					time.Duration(s.SojournSeconds*float64(time.Second)).Round(time.Millisecond)))
+			}
 			t.row("App hash:", hex.EncodeToString(s.AppHash))
 			if s.LastSequence != 0 { // of this box
 				t.row("Last receipt:", fmt.Sprintf("#%d", s.LastSequence))

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	abci "github.com/cometbft/cometbft/abci/types"
 
@@ -31,6 +32,7 @@ type application struct {
 	genesis *proof.Genesis
 	rules   *rules
 	store   *store
+	load    load
 	notices *notices
 	keep    int64 // blocks
 
@@ -135,6 +137,7 @@ func (a *application) isWaiting(raw []byte, key [32]byte) bool {
 // PrepareProposal implements abci.Application: it proposes, in their order,
 // the waiting receipts that follow the rules and fit.
 func (a *application) PrepareProposal(_ context.Context, req *abci.RequestPrepareProposal) (*abci.ResponsePrepareProposal, error) {
+	a.load.proposed(time.Now())
 	o := newOverlay(a.committed, a.store, req.Height)
 	refused, err := a.rules.execute(o, req.Txs, a.holds)
 	if err != nil {
@@ -221,6 +224,7 @@ func (a *application) Commit(context.Context, *abci.RequestCommit) (*abci.Respon
 	a.setUnsynced(o)
 	a.store.join(previous, o, func() {
 		a.setUnsynced(nil)
+		a.load.committed(time.Now(), len(o.receipts))
 		for _, rec := range o.receipts {
 			a.notices.committed(sha256.Sum256(rec.raw), o.height)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/cometbft/cometbft/types"
 	"golang.org/x/mod/sumdb/tlog"
@@ -166,6 +167,7 @@ type Status struct {
 	// SignedPower is the voting power that signed the newest block, of
 	// TotalPower; 0 before the first.
 	SignedPower, TotalPower uint64
+	Load                    Load
 }
 
 // Status returns the state of the ledger.
@@ -184,6 +186,7 @@ func (n *Node) Status() (Status, error) {
 		s.LastSequence, s.LastP = node.sequence, node.proof
 		return nil
 	})
+	s.Load = n.app.load.now(time.Now())
 	validators := n.genesis.Validators()
 	s.Validators, s.Tolerated = validators.Size(), equations.ByzantineTolerance(validators.Size())
 	s.TotalPower = uint64(validators.TotalVotingPower())

@@ -93,6 +93,7 @@ func (n *Node) offer(ctx context.Context, raw []byte) (*refusal, error) {
 	}
 	key := waitingKey{receipt.Node, receipt.Sequence}
 	defer n.app.notices.offer(key)()
+	n.hold(ctx)
 	last, _ := n.app.notices.stuck(receipt.Node, 0)
 	window := time.NewTicker(reorderWindow)
 	defer window.Stop()

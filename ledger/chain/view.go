@@ -8,6 +8,7 @@ import (
 	"go.etcd.io/bbolt"
 	"golang.org/x/mod/sumdb/tlog"
 
+	"github.com/entroos/entroos/equations"
 	"github.com/entroos/entroos/ledger"
 )
 
@@ -122,7 +123,7 @@ func (v *view) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
 			return nil, fmt.Errorf("tree hash %d at level %d is not there", n, level)
 		}
 		if level == 0 {
-			out[i] = tlog.RecordHash(b[:ledger.ReceiptSize])
+			out[i] = tlog.Hash(equations.MerkleLeaf(b[:ledger.ReceiptSize]))
 		} else {
 			out[i] = tlog.Hash(b[end-tlog.HashSize : end])
 		}

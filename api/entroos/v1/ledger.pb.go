@@ -829,9 +829,10 @@ type LedgerStatusResponse struct {
 	// The voting power that signed the newest block, of all; 0 before the first.
 	SignedPower uint64 `protobuf:"varint,12,opt,name=signed_power,json=signedPower,proto3" json:"signed_power,omitempty"`
 	TotalPower  uint64 `protobuf:"varint,13,opt,name=total_power,json=totalPower,proto3" json:"total_power,omitempty"`
-	// Receipts a second that are offered, and that the ledger could commit, as
-	// measured; 0 is not known. While the first are not fewer than the second,
-	// offers are held back.
+	// How much is offered, and how much the ledger can commit, as measured since
+	// ledgerd's start, in full blocks (of 1000 receipts) a second; 0 is not known.
+	// While the first is not below the second, offers are held back: each until
+	// the next block, and at most a second.
 	ArrivalRate float64 `protobuf:"fixed64,20,opt,name=arrival_rate,json=arrivalRate,proto3" json:"arrival_rate,omitempty"`
 	ServiceRate float64 `protobuf:"fixed64,21,opt,name=service_rate,json=serviceRate,proto3" json:"service_rate,omitempty"`
 	// Sojourn is how long a receipt is expected to take from its offer to its
