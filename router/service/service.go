@@ -86,11 +86,14 @@ func (s *Service) Sync(_ context.Context, r *connect.Request[entroosv1.SyncReque
 	if err := s.setTarget(r.Msg.GetTarget()); err != nil {
 		return nil, invalid(err)
 	}
-	// Nothing is placed there until it is known what the node runs.
-	closed := node
-	closed.Cordoned = true
-	if err := s.setNode(closed, r.Msg.GetNode()); err != nil {
-		return nil, invalid(err)
+	if r.Msg.GetComplete() || len(given) > 0 || s.nodes[node.ID] == nil {
+		// Nothing is placed there until it is known what the node runs. Where that
+		// is known, the node stays open: closing it would let go what it is held for.
+		closed := node
+		closed.Cordoned = true
+		if err := s.setNode(closed, r.Msg.GetNode()); err != nil {
+			return nil, invalid(err)
+		}
 	}
 	if r.Msg.GetComplete() {
 		for id, have := range s.replicas {
