@@ -30,6 +30,7 @@ func (b *Box) Telemetry(ctx context.Context) (*equations.Telemetry, error) {
 	}{
 		{"noise", b.noiseTelemetry},
 		{"images", b.imageTelemetry},
+		{"governor", b.governorTelemetry},
 		{"executions", b.executionTelemetry},
 		{"ledger", b.ledgerTelemetry},
 		{"router", b.routerTelemetry},
@@ -52,6 +53,13 @@ func (b *Box) noiseTelemetry(_ context.Context, t *equations.Telemetry) error {
 		t.Smoothing = append(t.Smoothing, *s)
 	}
 	return nil
+}
+
+func (b *Box) governorTelemetry(_ context.Context, t *equations.Telemetry) error {
+	if b.Governor == nil {
+		return nil
+	}
+	return b.Governor.Facts(t)
 }
 
 func (b *Box) imageTelemetry(_ context.Context, t *equations.Telemetry) error {

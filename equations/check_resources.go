@@ -27,7 +27,7 @@ var resourceRows = []Row{
 }
 
 const (
-	noGovernor  = "no CPU governor"
+	noGovernor  = "the CPU governor has had nothing to hold yet"
 	noContainer = "no container runs"
 )
 

@@ -67,16 +67,17 @@ func checkPriorityBlend(t *Telemetry) Verdict {
 		if !Admit(c.Score, p.Threshold, true) {
 			return observation{skip: true} // it is no candidate, and has no rank
 		}
-		prospect := func(c *CandidateFacts) float64 {
-			return RoutingScore(c.Entropy, d.Entropy, c.Capacity, c.Usage+d.Demand, p.Target)
+		// Ranked is the node as it would be with the replica.
+		with := func(c *CandidateFacts) float64 {
+			return RoutingScore(c.Entropy, d.Entropy, c.Capacity, min(c.Usage+d.Demand, c.Capacity), p.Target)
 		}
 		var largest float64
 		for i := range d.Candidates {
 			if other := &d.Candidates[i]; !other.Filtered && Admit(other.Score, p.Threshold, true) {
-				largest = max(largest, prospect(other))
+				largest = max(largest, with(other))
 			}
 		}
-		k := PriorityBlend(prospect(c), largest, c.Capacity, c.Usage+d.Demand, p.Weight)
+		k := PriorityBlend(with(c), largest, c.Capacity, min(c.Usage+d.Demand, c.Capacity), p.Weight)
 		return seen("", c.Rank, within(c.Rank, 0, 1) && same(k, c.Rank), notRecomputed, c.Rank, k)
 	})
 }

@@ -113,7 +113,7 @@ func wellPlacement() *equations.PlacementFacts {
 	}
 	placed := equations.DecisionFacts{Replica: "web", Entropy: 0.8, Demand: 0.1, Demands: []float64{100, 64}, Chosen: 0}
 	waits := equations.DecisionFacts{Replica: "large", Entropy: 0.8, Demand: 0.9, Demands: []float64{900, 64}, Chosen: -1}
-	largest := 0.0
+	var largest float64 // with the replica; the first node's
 	for i := range 10 {
 		n := equations.NodeFacts{Node: fmt.Sprint("node", i), Entropy: 0.95 - 0.05*float64(i), Capacity: 1, Usage: 0.3, Containers: 12 - i}
 		p.Nodes = append(p.Nodes, n)

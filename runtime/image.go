@@ -101,7 +101,7 @@ func imageMessage(image oci.Image) *entroosv1.Image {
 		m.CreatedUnixNano = image.Created.UnixNano()
 	}
 	if image.Entropy.Known {
-		m.Entropy, m.EntropyBytes = &image.Entropy.Share, image.Entropy.Bytes
+		m.Entropy, m.EntropyBytes, m.EntropyBits = &image.Entropy.Share, image.Entropy.Bytes, image.Entropy.Bits
 	}
 	return m
 }

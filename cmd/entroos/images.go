@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	entroosv1 "github.com/entroos/entroos/api/entroos/v1"
+	"github.com/entroos/entroos/equations"
 )
 
 func newImagesCommand(env *environment) *cobra.Command {
@@ -63,10 +64,13 @@ func (env *environment) printImages(images []*entroosv1.Image, quiet, noTrunc bo
 
 // entropyText is E_c, or "unknown" for an image that was not measured.
 func entropyText(i *entroosv1.Image) string {
-	if i.Entropy == nil {
+	switch {
+	case i.Entropy == nil:
 		return "unknown"
+	case i.GetEntropyBits() > 0: // in bits per byte
+		return fmt.Sprintf("%.3f", equations.NormalisedEntropy(i.GetEntropyBits(), 256))
 	}
-	return fmt.Sprintf("%.3f", i.GetEntropy())
+	return fmt.Sprintf("%.3f", i.GetEntropy()) // a box that does not tell H
 }
 
 func newRmiCommand(env *environment) *cobra.Command {

@@ -143,7 +143,7 @@ func (s *Service) RouterStatus(_ context.Context, r *connect.Request[entroosv1.R
 	if c := st.Cycle; c.Arrivals > 0 {
 		answer.Cycle = &entroosv1.QueueCycle{
 			BeganUnixNano: unixNano(c.Began), EndedUnixNano: unixNano(c.Ended), Arrivals: c.Arrivals,
-			WaitSeconds: c.WaitSeconds, LengthSeconds: c.LengthSeconds,
+			WaitSeconds: c.WaitSeconds, LengthSeconds: c.LengthSeconds, LawLength: c.Law(),
 		}
 	}
 	for _, n := range s.cluster.Nodes() {

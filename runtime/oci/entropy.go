@@ -16,9 +16,11 @@ type Entropy struct {
 	// uncompressed layers (equations 1, 2 and 9), in [0, 1]; a layer that the
 	// image has twice counts twice.
 	Share float64
+	// Bits is H, the bytes' Shannon entropy, in bits per byte.
+	Bits float64
 	// Bytes is how many they are.
 	Bytes uint64
-	// Known says that the two were measured. Those of an image that a version
+	// Known says that they were measured. Those of an image that a version
 	// imported which did not measure are not, until an import has all its layers
 	// once more.
 	Known bool
@@ -57,7 +59,7 @@ func imageEntropy(tx *bbolt.Tx, layers []string) (Entropy, error) {
 	if h == nil || err != nil {
 		return Entropy{}, err
 	}
-	return Entropy{Share: equations.ContainerEntropy(h), Bytes: h.Total(), Known: true}, nil
+	return Entropy{Share: equations.ContainerEntropy(h), Bits: equations.ShannonEntropy(h[:]), Bytes: h.Total(), Known: true}, nil
 }
 
 // imageHistogram is the sum of the layers' histograms; nil when the bytes of one

@@ -1751,6 +1751,9 @@ type QueueCycle struct {
 	WaitSeconds float64 `protobuf:"fixed64,4,opt,name=wait_seconds,json=waitSeconds,proto3" json:"wait_seconds,omitempty"`
 	// LengthSeconds is the integral of the queue's length over the time.
 	LengthSeconds float64 `protobuf:"fixed64,5,opt,name=length_seconds,json=lengthSeconds,proto3" json:"length_seconds,omitempty"`
+	// LawLength is what the mean length is by Little's law, arrivals a second times
+	// the mean wait.
+	LawLength     float64 `protobuf:"fixed64,6,opt,name=law_length,json=lawLength,proto3" json:"law_length,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1816,6 +1819,13 @@ func (x *QueueCycle) GetWaitSeconds() float64 {
 func (x *QueueCycle) GetLengthSeconds() float64 {
 	if x != nil {
 		return x.LengthSeconds
+	}
+	return 0
+}
+
+func (x *QueueCycle) GetLawLength() float64 {
+	if x != nil {
+		return x.LawLength
 	}
 	return 0
 }
@@ -1964,14 +1974,16 @@ const file_entroos_v1_router_proto_rawDesc = "" +
 	"\arefused\x18\x04 \x01(\x04R\arefused\x12\x1c\n" +
 	"\tcancelled\x18\x05 \x01(\x04R\tcancelled\x12\x18\n" +
 	"\ascanned\x18\x06 \x01(\x04R\ascanned\x12$\n" +
-	"\x0escanned_in_top\x18\a \x01(\x04R\fscannedInTop\"\xc2\x01\n" +
+	"\x0escanned_in_top\x18\a \x01(\x04R\fscannedInTop\"\xe1\x01\n" +
 	"\n" +
 	"QueueCycle\x12&\n" +
 	"\x0fbegan_unix_nano\x18\x01 \x01(\x03R\rbeganUnixNano\x12&\n" +
 	"\x0fended_unix_nano\x18\x02 \x01(\x03R\rendedUnixNano\x12\x1a\n" +
 	"\barrivals\x18\x03 \x01(\x04R\barrivals\x12!\n" +
 	"\fwait_seconds\x18\x04 \x01(\x01R\vwaitSeconds\x12%\n" +
-	"\x0elength_seconds\x18\x05 \x01(\x01R\rlengthSeconds*i\n" +
+	"\x0elength_seconds\x18\x05 \x01(\x01R\rlengthSeconds\x12\x1d\n" +
+	"\n" +
+	"law_length\x18\x06 \x01(\x01R\tlawLength*i\n" +
 	"\rEntropyHealth\x12\x1e\n" +
 	"\x1aENTROPY_HEALTH_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16ENTROPY_HEALTH_HEALTHY\x10\x01\x12\x1c\n" +

@@ -872,7 +872,9 @@ type Image struct {
 	// image and did not measure it.
 	Entropy *float64 `protobuf:"fixed64,9,opt,name=entropy,proto3,oneof" json:"entropy,omitempty"`
 	// EntropyBytes is how many bytes those are.
-	EntropyBytes  uint64 `protobuf:"varint,10,opt,name=entropy_bytes,json=entropyBytes,proto3" json:"entropy_bytes,omitempty"`
+	EntropyBytes uint64 `protobuf:"varint,10,opt,name=entropy_bytes,json=entropyBytes,proto3" json:"entropy_bytes,omitempty"`
+	// EntropyBits is their Shannon entropy H, in bits per byte.
+	EntropyBits   float64 `protobuf:"fixed64,11,opt,name=entropy_bits,json=entropyBits,proto3" json:"entropy_bits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -977,6 +979,13 @@ func (x *Image) GetEntropyBytes() uint64 {
 	return 0
 }
 
+func (x *Image) GetEntropyBits() float64 {
+	if x != nil {
+		return x.EntropyBits
+	}
+	return 0
+}
+
 var File_entroos_v1_workload_proto protoreflect.FileDescriptor
 
 const file_entroos_v1_workload_proto_rawDesc = "" +
@@ -1062,7 +1071,7 @@ const file_entroos_v1_workload_proto_rawDesc = "" +
 	"\x10queued_unix_nano\x18\x11 \x01(\x03R\x0equeuedUnixNano\x12&\n" +
 	"\foutput_drift\x18\x12 \x01(\x01H\x00R\voutputDrift\x88\x01\x01\x12%\n" +
 	"\x0eoutput_drifted\x18\x13 \x01(\bR\routputDriftedB\x0f\n" +
-	"\r_output_drift\"\xe1\x02\n" +
+	"\r_output_drift\"\x84\x03\n" +
 	"\x05Image\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\tR\x06digest\x12\x1e\n" +
 	"\n" +
@@ -1077,7 +1086,8 @@ const file_entroos_v1_workload_proto_rawDesc = "" +
 	"\x02os\x18\b \x01(\tR\x02os\x12\x1d\n" +
 	"\aentropy\x18\t \x01(\x01H\x00R\aentropy\x88\x01\x01\x12#\n" +
 	"\rentropy_bytes\x18\n" +
-	" \x01(\x04R\fentropyBytesB\n" +
+	" \x01(\x04R\fentropyBytes\x12!\n" +
+	"\fentropy_bits\x18\v \x01(\x01R\ventropyBitsB\n" +
 	"\n" +
 	"\b_entropy*\xc3\x01\n" +
 	"\x0eContainerState\x12\x1f\n" +
