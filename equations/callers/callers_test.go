@@ -72,9 +72,9 @@ func TestEveryEquationIsAtWork(t *testing.T) {
 // functions that they reach by another way than through a live check.
 func load(t *testing.T) (*callgraph.Graph, map[*ssa.Function]bool) {
 	t.Helper()
-	// A thousand packages, with their syntax, types and code: 3 GB. Collecting
-	// garbage more often takes a little longer and a third less.
-	defer debug.SetGCPercent(debug.SetGCPercent(30))
+	// A thousand packages, with their syntax, types and code, take half a minute
+	// and 3 GB; in less memory it takes longer.
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(3 << 30))
 	loaded, err := packages.Load(&packages.Config{Mode: packages.LoadAllSyntax}, mains...)
 	if err != nil {
 		t.Fatal(err)
