@@ -12,11 +12,11 @@ type choice struct {
 	sampled    bool
 }
 
-// A prospect is a candidate with the score that it will have at E_c = 1 once it
-// holds the replica.
+// A prospect is a candidate as it will be once it holds the replica: its score
+// at E_c = 1, and about which share of its CPU is committed.
 type prospect struct {
-	at    int32
-	score float64
+	score, used float64
+	at          int32
 }
 
 // scratch is what decisions reuse, so that they need not allocate.
@@ -53,8 +53,10 @@ func (c *Cluster) scan(r *replica) (choice, bool) {
 			continue // as candidate has it
 		}
 		s := o.prospect(more, t)
-		largest = max(largest, s)
-		found = append(found, prospect{int32(i), s})
+		if s > largest { // as max would, but sooner
+			largest = s
+		}
+		found = append(found, prospect{s, o.used(more), int32(i)})
 	}
 	c.scratch.found = found
 	return c.among(r, found, largest)
@@ -74,15 +76,14 @@ func (c *Cluster) candidate(i int, r *replica, plain bool) bool {
 // among returns the best of some candidates for the replica.
 func (c *Cluster) among(r *replica, found []prospect, largest float64) (choice, bool) {
 	best := choice{at: -1, candidates: len(found)}
-	more, open := c.share(r.CPU), c.columns.open
+	more := c.share(r.CPU)
 	per, room := 0.0, 1-c.config.Weight
 	if largest > 0 {
 		per = c.config.Weight / largest
 	}
 	bar := -1.0
 	for _, f := range found {
-		o := &open[f.at]
-		if float64(f.score*per)+float64(room*(1-float64(float64(o.usage+more)*o.perCapacity))) < bar {
+		if float64(f.score*per)+float64(room*(1-f.used)) < bar {
 			continue
 		}
 		if best.improve(int(f.at), c.rank(int(f.at), more, f.score, largest)) {

@@ -36,8 +36,14 @@ type opening struct {
 // own S.
 func (o *opening) prospect(more, t float64) float64 {
 	un := o.usage + more
-	return max(0, float64(o.square*float64(o.capacity-un))/float64(1+math.Abs(un-t)))
+	if un > o.capacity { // by rounding
+		return 0
+	}
+	return float64(o.square*float64(o.capacity-un)) / float64(1+math.Abs(un-t))
 }
+
+// used is U_n/C_n then, but for rounding.
+func (o *opening) used(more float64) float64 { return float64((o.usage + more) * o.perCapacity) }
 
 func (k *columns) resize(n int) {
 	if cap(k.open) < n {

@@ -224,7 +224,7 @@ func (c *Cluster) chooseAmong(r *replica, nodes []*member) (choice, bool) {
 		}
 		score := c.columns.open[m.at].prospect(more, c.config.Target)
 		largest = max(largest, score)
-		found = append(found, prospect{int32(m.at), score})
+		found = append(found, prospect{score, c.columns.open[m.at].used(more), int32(m.at)})
 	}
 	c.scratch.found = found
 	return c.among(r, found, largest)

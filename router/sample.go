@@ -66,7 +66,7 @@ func (c *Cluster) draw(r *replica) (found []prospect, largest float64, enough bo
 		}
 		score := o.prospect(more, t)
 		largest = max(largest, score)
-		found = append(found, prospect{int32(i), score})
+		found = append(found, prospect{score, o.used(more), int32(i)})
 	}
 	c.scratch.found = found
 	return found, largest, len(found) == c.sample
