@@ -92,6 +92,9 @@ func TestResultHoldsTogether(t *testing.T) {
 				if n.Utilisation <= simulation.Target && math.Abs(n.Governed-n.Utilisation) > 1e-6 {
 					t.Fatalf("seed %d: slowed though it wants no more than the target: %+v", run.Seed, n)
 				}
+				if n.Settled > 10 { // row 29's invariant
+					t.Fatalf("seed %d: settled after %v s: %+v", run.Seed, n.Settled, n)
+				}
 				if n.Fairness.Defined() && n.Fairness < 0.95 {
 					t.Fatalf("seed %d: unfair: %+v", run.Seed, n)
 				}
