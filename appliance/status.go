@@ -117,7 +117,7 @@ func (b *Box) Status(ctx context.Context) (*entroosv1.GetStatusResponse, error) 
 	}
 	if b.Workloads != nil {
 		containers := b.Workloads.List(false)
-		st.Hints = b.hints(containers)
+		st.Hints = driftHints(b.withDrift(containers))
 		for _, c := range containers {
 			if c.GetState() == entroosv1.ContainerState_CONTAINER_STATE_QUEUED {
 				st.ContainersQueued++

@@ -160,6 +160,47 @@ func TestLogs(t *testing.T) {
 	}
 }
 
+// What containers write is watched: the log has all of it, none of it was slowed
+// down, and it is compared with what the workload wrote before.
+func TestOutputIsWatched(t *testing.T) {
+	b := newBox(t)
+	write := func() *runtime.Container {
+		c := b.start(spec("flood", fmt.Sprint(64<<10)), runtime.IO{})
+		if buckets := b.Buckets(); len(buckets) == 0 || buckets[0].After <= 0 || buckets[0].After > buckets[0].Burst {
+			t.Errorf("%+v", buckets)
+		}
+		if r := result(t, c); r.ExitCode != 0 || r.Err != nil {
+			t.Fatalf("%+v", r)
+		}
+		return c
+	}
+	first := write()
+	r := first.Result()
+	if err := first.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	facts, err := b.LogFacts(t.Context())
+	if err != nil || len(facts) != 2 || facts[0].Written != r.StdoutDigest || facts[0].Stored != r.StdoutDigest || facts[1].Stored != r.StderrDigest {
+		t.Errorf("%+v, error %v", facts, err)
+	}
+	second := write()
+	if d := b.Drift(second.ID()); !d.Known || d.Drifted || d.Divergence > 0.1 {
+		t.Errorf("of the same output: %+v", d)
+	}
+	if out := b.OutputFacts(); len(out) != 1 || out[0].Container != second.ID() {
+		t.Errorf("%d comparisons", len(out))
+	}
+	if err := first.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Remove(t.Context(), first.ID()); err != nil {
+		t.Fatal(err)
+	}
+	if d := b.Drift(first.ID()); d.Known {
+		t.Errorf("of a container that is gone: %+v", d)
+	}
+}
+
 // slow is a client that takes its time for each piece.
 type slow struct{ n int }
 
