@@ -8,8 +8,9 @@ import (
 
 const (
 	// saturated is the share of the periods in which the workloads ran out of
-	// their quota from which on the demand is above the target.
-	saturated = 0.9
+	// their quota from which on the demand is above the target. It is not more,
+	// since a new quota lets them go within a period, which then does not count.
+	saturated = 0.5
 	// settling is how long the controller has after a step of the demand, and
 	// the length of the windows over which it is judged: shorter ones would end
 	// within the workloads' bursts.
