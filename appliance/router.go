@@ -32,6 +32,9 @@ func (b *Box) StartRouter() error {
 	link := nko.NewRouterLink(RouterSocket, hex.EncodeToString(b.Store.Node[:]), facts, b.Logger)
 	b.Router = link
 	b.Workloads.PlaceWith(link)
+	if b.Governor != nil {
+		b.Workloads.PlaceWith(nko.Braked(link, b.Governor.Brake))
+	}
 	_, err = b.Supervisor.Add(nko.ServiceSpec{
 		Name:    "routerd",
 		Process: &nko.ProcessSpec{Path: "/bin/routerd", Args: []string{"--socket", RouterSocket}, Home: homePath},
