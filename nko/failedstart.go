@@ -48,6 +48,6 @@ func (w *Workloads) startAgain(id string) error {
 	if active || time.Now().Before(failed.again) {
 		return failed.err
 	}
-	_, err = w.launch(context.Background(), t, runtime.IO{}, true, nil)
+	_, err = w.launch(t, runtime.IO{}, &start{ctx: context.Background(), fresh: true}, nil)
 	return err
 }

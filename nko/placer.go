@@ -31,6 +31,11 @@ var (
 	ErrQueued = errors.New("the container is queued")
 )
 
+// noPlaceError is why a start got no place.
+type noPlaceError struct{ error }
+
+func (e noPlaceError) Unwrap() error { return e.error }
+
 // What placement counts on for a container that does not say.
 const (
 	DefaultCPURequestMilli    = 10

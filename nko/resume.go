@@ -53,7 +53,7 @@ func (w *Workloads) Resume(ctx context.Context) {
 		var err error
 		if t.resumes() {
 			t.countResume()
-			_, err = w.launch(context.Background(), t, runtime.IO{}, false, nil)
+			_, err = w.launch(t, runtime.IO{}, &start{ctx: context.Background()}, nil)
 		} else {
 			err = w.lay(ctx, t)
 		}

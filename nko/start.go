@@ -10,6 +10,7 @@ import (
 type start struct {
 	ctx      context.Context // of whoever waits
 	fresh    bool            // an operator's, to whom a failure is told
+	made     bool            // the container was made for it: without a place, it goes
 	attended bool            // the wait goes on while the container is queued
 
 	once   sync.Once

@@ -126,6 +126,7 @@ func (t *task) running(w *runtime.Workload, c Container) {
 		running := t.with(func(p *entroosv1.Container) {
 			p.State = entroosv1.ContainerState_CONTAINER_STATE_RUNNING
 			p.StartedUnixNano, p.Error = time.Now().UnixNano(), ""
+			p.QueuedReason, p.QueuedUnixNano = "", 0
 			p.Pid = uint32(c.PID())
 			if ip := c.IP(); ip.IsValid() {
 				p.IpAddress = ip.String()
@@ -162,7 +163,7 @@ func (t *task) run(e *Execution, io runtime.IO, first *start) {
 			if err := t.place(first.ctx, func() { first.waits(t) }); err != nil {
 				end = &entroosv1.RunExited{ExitCode: exitNotStarted, Error: err.Error()}
 				t.unqueue(err.Error())
-				first.is(t, err)
+				first.is(t, noPlaceError{err})
 			}
 			placed = end == nil
 		}
@@ -174,7 +175,7 @@ func (t *task) run(e *Execution, io runtime.IO, first *start) {
 		}
 		if !t.restarts(end) || first.fresh && !ran {
 			t.release() // before anybody is told: its ports are free
-			if t.get().GetSpec().GetRemove() {
+			if t.get().GetSpec().GetRemove() || !placed && first.fresh && first.made {
 				if err := t.all.erase(context.Background(), t); err != nil {
 					t.all.logger.Error("container not removed", "container", t.id, "error", err)
 				}

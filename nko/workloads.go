@@ -96,10 +96,12 @@ func (w *Workloads) run(ctx context.Context, spec *entroosv1.WorkloadSpec, io ru
 	if queued != nil {
 		waiter = ctx
 	}
-	e, err := w.launch(waiter, t, io, true, queued)
-	if e == nil || errors.Is(err, ErrRefused) || errors.Is(err, ErrCancelled) || err != nil && waiter.Err() != nil && errors.Is(err, waiter.Err()) {
-		ctx = context.WithoutCancel(ctx)
-		return nil, nil, errors.Join(err, t.stop(ctx, 0), w.forget(ctx, t))
+	e, err := w.launch(t, io, &start{ctx: waiter, fresh: true, made: true}, queued)
+	switch unplaced := (noPlaceError{}); {
+	case e == nil:
+		return nil, nil, errors.Join(err, w.forget(context.WithoutCancel(ctx), t))
+	case errors.As(err, &unplaced):
+		return nil, nil, errors.Join(err, t.stop(context.WithoutCancel(ctx), 0)) // until it is gone
 	}
 	return t.get(), e, err
 }
@@ -155,10 +157,10 @@ func (w *Workloads) create(spec *entroosv1.WorkloadSpec) (*task, error) {
 }
 
 // launch starts the goroutine that runs the container, and returns when its
-// first process runs or failed to. fresh says that an operator waits for it.
-// While the container waits for its place, queued is called and launch goes on
-// waiting, until ctx ends; without queued it returns.
-func (w *Workloads) launch(ctx context.Context, t *task, io runtime.IO, fresh bool, queued func(*entroosv1.Container)) (*Execution, error) {
+// first process runs or failed to. While the container waits for its place,
+// queued is called and launch goes on waiting, until first's ctx ends; without
+// queued it returns.
+func (w *Workloads) launch(t *task, io runtime.IO, first *start, queued func(*entroosv1.Container)) (*Execution, error) {
 	w.mu.Lock()
 	if w.stopping {
 		w.mu.Unlock()
@@ -172,7 +174,7 @@ func (w *Workloads) launch(ctx context.Context, t *task, io runtime.IO, fresh bo
 	w.mu.Unlock()
 
 	e := newExecution()
-	first := &start{ctx: ctx, fresh: fresh, attended: queued != nil, came: make(chan error, 1), queued: make(chan struct{}, 1)}
+	first.attended, first.came, first.queued = queued != nil, make(chan error, 1), make(chan struct{}, 1)
 	Go("container "+t.id, func() {
 		defer w.running.Done()
 		defer t.end()
@@ -216,7 +218,7 @@ func (w *Workloads) Start(id string) (*entroosv1.Container, error) {
 		return t.get(), nil
 	}
 	t.update(func(c *entroosv1.Container) { c.Restarts = 0 })
-	if _, err := w.launch(context.Background(), t, runtime.IO{}, true, nil); err != nil {
+	if _, err := w.launch(t, runtime.IO{}, &start{ctx: context.Background(), fresh: true}, nil); err != nil {
 		return nil, err
 	}
 	return t.get(), nil
