@@ -7,6 +7,7 @@ import (
 	"time"
 
 	entroosv1 "github.com/entroos/entroos/api/entroos/v1"
+	"github.com/entroos/entroos/router"
 	"github.com/entroos/entroos/runtime"
 )
 
@@ -89,9 +90,16 @@ func replica(c *entroosv1.Container, w *runtime.Workload) (*entroosv1.Replica, e
 		return nil, fmt.Errorf("%w: a CPU weight of %d is not between 1 and %d", runtime.ErrInvalid, r.CpuWeight, maxCPUWeight)
 	case r.CpuMilli > 1_000_000:
 		return nil, fmt.Errorf("%w: a CPU request of %g cores is more than 1000", runtime.ErrInvalid, float64(r.CpuMilli)/1000)
+	case r.MemoryBytes > router.MaxMemory:
+		return nil, fmt.Errorf("%w: a memory reservation of %d bytes is more than any box has", runtime.ErrInvalid, r.MemoryBytes)
 	case w.Limits.MemoryBytes > 0 && spec.GetMemoryRequestBytes() > w.Limits.MemoryBytes:
 		return nil, fmt.Errorf("%w: the memory reservation of %d MiB is above the memory limit of %d MiB; raise the limit (--memory)",
 			runtime.ErrInvalid, r.MemoryBytes>>20, w.Limits.MemoryBytes>>20)
+	}
+	for _, text := range r.Constraints {
+		if _, err := router.ParseConstraint(text); err != nil {
+			return nil, fmt.Errorf("%w: %w", runtime.ErrInvalid, err)
+		}
 	}
 	return r, nil
 }

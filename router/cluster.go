@@ -1,7 +1,6 @@
 package router
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -111,17 +110,11 @@ func (c *Cluster) SetNodes(now time.Time, nodes ...Node) ([]Decision, error) {
 	c.advance(now)
 	added := false
 	for _, n := range nodes {
-		if m := c.byID[n.ID]; m != nil {
-			m.Node = n.clone()
-			continue
-		}
-		m := &member{Node: n.clone()}
-		c.byID[n.ID] = m
-		c.nodes = append(c.nodes, m)
-		added = true
+		_, isNew := c.upsert(n)
+		added = added || isNew
 	}
 	if added {
-		slices.SortFunc(c.nodes, func(a, b *member) int { return cmp.Compare(a.ID, b.ID) })
+		c.sortNodes()
 	}
 	c.measure()
 	return c.settle(c.nodes...), nil
@@ -168,10 +161,7 @@ func (c *Cluster) Adopt(now time.Time, r Replica, node string) error {
 		return fmt.Errorf("%w replica %s: with it, more is committed to node %s than can be counted", ErrInvalid, r.ID, node)
 	}
 	c.advance(now)
-	a := &replica{Replica: r.clone()}
-	a.decision = Decision{Replica: r.ID, Outcome: Placed, At: c.now, Node: node, Adopted: true}
-	c.replicas[r.ID] = a
-	c.commit(a, m)
+	c.adopt(&r, m)
 	return nil
 }
 
@@ -183,19 +173,10 @@ func (c *Cluster) Release(now time.Time, id string) ([]Decision, error) {
 		return nil, fmt.Errorf("%w: %s", ErrUnknownReplica, id)
 	}
 	c.advance(now)
-	delete(c.replicas, id)
-	if r.on == nil {
-		c.facts.cancelled++
-		var opened []*member
-		if r.hold != nil {
-			opened = append(opened, r.hold)
-		}
-		c.dequeue(r)
-		return c.settle(opened...), nil
+	if m := c.forget(r); m != nil {
+		return c.settle(m), nil
 	}
-	m := r.on
-	c.uncommit(r)
-	return c.settle(m), nil
+	return c.settle(), nil
 }
 
 // commit gives the replica its place on the node.

@@ -37,6 +37,10 @@ const DefaultWeight = 100
 // MaxWeight is the largest weight, the kernel's for cpu.weight.
 const MaxWeight = 10000
 
+// Validate says what is wrong with the replica whatever the cluster; the error
+// wraps ErrInvalid.
+func (r *Replica) Validate() error { return r.validate() }
+
 func (r *Replica) validate() error {
 	switch {
 	case r.ID == "":

@@ -69,76 +69,53 @@ func (s *Service) Handler() http.Handler {
 	return mux
 }
 
-// Sync implements RouterServiceHandler.
+// Sync implements RouterServiceHandler. A replica that makes no sense is left
+// out, so that it does not keep the rest of its node from being known.
 func (s *Service) Sync(_ context.Context, r *connect.Request[entroosv1.SyncRequest]) (*connect.Response[entroosv1.SyncResponse], error) {
 	node, err := nodeOf(r.Msg.GetNode())
 	if err != nil {
 		return nil, invalid(err)
 	}
-	given := make([]router.Replica, len(r.Msg.GetReplicas()))
-	for i, p := range r.Msg.GetReplicas() {
-		if given[i], err = replicaOf(p, 0); err != nil {
-			return nil, invalid(err)
+	told := router.Report{Node: node, Target: r.Msg.GetTarget()}
+	running := make(map[string]*entroosv1.Replica, len(r.Msg.GetReplicas()))
+	for _, p := range r.Msg.GetReplicas() {
+		given, err := replicaOf(p, 0)
+		if err == nil {
+			err = given.Validate()
 		}
+		if err != nil {
+			s.logger.Error("a replica is left out of account", "node", node.Hostname, "replica", p.GetName(), "error", err)
+			continue
+		}
+		told.Running = append(told.Running, given)
+		running[p.GetId()] = p
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.setTarget(r.Msg.GetTarget()); err != nil {
-		return nil, invalid(err)
-	}
-	if r.Msg.GetComplete() || len(given) > 0 || s.nodes[node.ID] == nil {
-		// Nothing is placed there until it is known what the node runs. Where that
-		// is known, the node stays open: closing it would let go what it is held for.
-		closed := node
-		closed.Cordoned = true
-		if err := s.setNode(closed, r.Msg.GetNode()); err != nil {
-			return nil, invalid(err)
-		}
-	}
 	if r.Msg.GetComplete() {
 		for id, have := range s.replicas {
 			if have.by == node.ID {
-				s.release(id)
+				told.Gone = append(told.Gone, id)
 			}
 		}
 	}
-	for i, p := range r.Msg.GetReplicas() {
-		s.release(p.GetId())
-		if err := s.cluster.Adopt(s.now(), given[i], node.ID); err != nil {
-			return nil, invalid(err)
-		}
-		s.replicas[p.GetId()] = &replica{Replica: p, by: node.ID}
-	}
-	if err := s.setNode(node, r.Msg.GetNode()); err != nil {
+	placed, err := s.cluster.Report(s.now(), told)
+	if err != nil {
 		return nil, invalid(err)
 	}
+	s.nodes[node.ID] = r.Msg.GetNode()
+	for _, id := range told.Gone {
+		s.drop(id)
+	}
+	for id, p := range running {
+		s.drop(id)
+		s.replicas[id] = &replica{Replica: p, by: node.ID}
+	}
+	s.tell(placed)
 	if r.Msg.GetComplete() {
-		s.logger.Info("node", "hostname", node.Hostname, "id", node.ID, "replicas", len(given))
+		s.logger.Info("node", "hostname", node.Hostname, "id", node.ID, "replicas", len(running))
 	}
 	return connect.NewResponse(new(entroosv1.SyncResponse)), nil
-}
-
-// setNode has a node be what it says.
-func (s *Service) setNode(node router.Node, told *entroosv1.RouterNode) error {
-	placed, err := s.cluster.SetNodes(s.now(), node)
-	if err != nil {
-		return err
-	}
-	s.nodes[node.ID] = told
-	s.tell(placed)
-	return nil
-}
-
-// setTarget sets T; 0 leaves it as it is.
-func (s *Service) setTarget(target float64) error {
-	config := s.cluster.Config()
-	if target == 0 || target == config.Target {
-		return nil
-	}
-	config.Target = target
-	placed, err := s.cluster.SetConfig(s.now(), config)
-	s.tell(placed)
-	return err
 }
 
 // Place implements RouterServiceHandler.
@@ -239,19 +216,28 @@ func (s *Service) giveBack(id string, lease uint64) {
 // release forgets a replica, if it is there, and places those who waited for
 // its room.
 func (s *Service) release(id string) {
-	have := s.replicas[id]
-	if have == nil {
+	if !s.drop(id) {
 		return
-	}
-	delete(s.replicas, id)
-	if have.placed != nil {
-		close(have.placed)
 	}
 	placed, err := s.cluster.Release(s.now(), id)
 	if err != nil { // both know the same replicas
 		s.logger.Error("release", "replica", id, "error", err)
 	}
 	s.tell(placed)
+}
+
+// drop forgets a replica that the cluster forgets too, and says whether it was
+// there. Who waits for its place waits no longer.
+func (s *Service) drop(id string) bool {
+	have := s.replicas[id]
+	if have == nil {
+		return false
+	}
+	delete(s.replicas, id)
+	if have.placed != nil {
+		close(have.placed)
+	}
+	return true
 }
 
 // tell tells those who wait that they are placed.
