@@ -29,7 +29,7 @@ func (n *Node) ProveInclusion(index, size uint64) (p Inclusion, err error) {
 		if index >= size {
 			return fmt.Errorf("%w: leaf %d of %d", errTree, index, size)
 		}
-		root, err := tlog.TreeHash(int64(size), v)
+		root, err := treeRoot(size, v)
 		if err != nil {
 			return err
 		}
@@ -40,7 +40,7 @@ func (n *Node) ProveInclusion(index, size uint64) (p Inclusion, err error) {
 		if bound := equations.InclusionBound(size); len(path) > bound {
 			return fmt.Errorf("ledger: the inclusion proof made has %d hashes, more than %d", len(path), bound)
 		}
-		p = Inclusion{Size: size, Root: equations.Digest(root), Path: digests(path)}
+		p = Inclusion{Size: size, Root: root, Path: digests(path)}
 		return nil
 	})
 	return p, err
@@ -64,11 +64,11 @@ func (n *Node) ProveConsistency(first, second uint64) (p Consistency, err error)
 		if first == 0 || first > second {
 			return fmt.Errorf("%w: %d receipts, of %d", errTree, first, second)
 		}
-		firstRoot, err := tlog.TreeHash(int64(first), v)
+		firstRoot, err := treeRoot(first, v)
 		if err != nil {
 			return err
 		}
-		secondRoot, err := tlog.TreeHash(int64(second), v)
+		secondRoot, err := treeRoot(second, v)
 		if err != nil {
 			return err
 		}
@@ -80,7 +80,7 @@ func (n *Node) ProveConsistency(first, second uint64) (p Consistency, err error)
 			return fmt.Errorf("ledger: the consistency proof made has %d hashes, more than %d", len(path), bound)
 		}
 		p = Consistency{
-			Second: second, FirstRoot: equations.Digest(firstRoot), SecondRoot: equations.Digest(secondRoot), Path: digests(path),
+			Second: second, FirstRoot: firstRoot, SecondRoot: secondRoot, Path: digests(path),
 		}
 		return nil
 	})

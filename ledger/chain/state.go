@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/mod/sumdb/tlog"
 
+	"github.com/entroos/entroos/equations"
 	"github.com/entroos/entroos/ledger"
 	"github.com/entroos/entroos/ledger/proof"
 )
@@ -180,9 +181,9 @@ func (o *overlay) setTime(nanos int64) {
 
 // add appends a receipt that follows the rules to the tree.
 func (o *overlay) add(r *ledger.Receipt, raw []byte) error {
-	stored, err := tlog.StoredHashes(int64(o.size), raw, o)
+	stored, err := completed(o.size, equations.MerkleLeaf(raw), o)
 	if err != nil {
-		return fmt.Errorf("ledger: tree: %w", err)
+		return err
 	}
 	rec := record{receipt: r, raw: raw}
 	at := tlog.StoredHashIndex(0, int64(o.size))
@@ -230,9 +231,9 @@ func (o *overlay) finish() error {
 	if o.size == o.base {
 		return nil
 	}
-	root, err := tlog.TreeHash(int64(o.size), o)
+	root, err := treeRoot(o.size, o)
 	if err != nil {
-		return fmt.Errorf("ledger: tree: %w", err)
+		return err
 	}
 	o.root = root
 	return nil
