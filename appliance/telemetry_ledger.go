@@ -27,7 +27,9 @@ func (b *Box) ledgerTelemetry(ctx context.Context, t *equations.Telemetry) error
 		return err
 	}
 	if t.Conservation != nil {
-		t.Conservation.Committed = min(status.GetLastSequence(), t.Conservation.Last) // later ones began after
+		if t.Conservation.Committed, err = b.committed(status.GetLastSequence(), t.Conservation.Last); err != nil {
+			return err
+		}
 	}
 	f := &equations.LedgerFacts{
 		Validators: int(status.GetValidators()), Tolerated: int(status.GetToleratedFaults()), FlipSeed: rand.Uint64(),
@@ -46,10 +48,31 @@ func (b *Box) ledgerTelemetry(ctx context.Context, t *equations.Telemetry) error
 	if size == 0 {
 		return nil
 	}
+	f.Size = size
+	if f.Root, err = digestOf(status.GetTreeRoot()); err != nil {
+		return err
+	}
 	if err := b.sampleReceipts(ctx, f, size); err != nil {
 		return err
 	}
 	return b.sampleProofs(ctx, f, size)
+}
+
+// committed is the number of the node's last committed receipt, of those that
+// had been made up to last. One that was made since is left out; one that was
+// never made is not.
+func (b *Box) committed(sequence, last uint64) (uint64, error) {
+	if sequence <= last {
+		return sequence, nil
+	}
+	now, _, err := b.Store.Last()
+	if err != nil {
+		return 0, err
+	}
+	if sequence > now {
+		return sequence, nil
+	}
+	return last, nil
 }
 
 // sampleReceipts takes the newest receipts of a tree and some from anywhere,

@@ -2,6 +2,7 @@ package appliance
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -12,14 +13,17 @@ import (
 	"github.com/entroos/entroos/router"
 )
 
-// routerTelemetry is what routerd tells of itself. While it is away the box
-// goes on without it, and so do the checks.
+// waitsLong is how long a replica may wait for a place before the wait counts
+// against the router: twice the age from which a node is kept free for it.
+const waitsLong = 2 * router.DefaultAging
+
+// routerTelemetry is what routerd tells of itself.
 func (b *Box) routerTelemetry(ctx context.Context, t *equations.Telemetry) error {
 	if b.Router == nil {
 		return nil
 	}
 	if _, answers := b.Router.Away(); !answers {
-		return nil
+		return errors.New("routerd does not answer; see `services`")
 	}
 	res, err := b.Router.Service().RouterStatus(ctx, connect.NewRequest(new(entroosv1.RouterStatusRequest)))
 	if err != nil {
@@ -31,10 +35,12 @@ func (b *Box) routerTelemetry(ctx context.Context, t *equations.Telemetry) error
 
 func placementFacts(s *entroosv1.RouterStatusResponse) (*equations.PlacementFacts, error) {
 	p := &equations.PlacementFacts{
-		Target: s.GetTarget(), Weight: s.GetWeight(), Threshold: s.GetThreshold(),
-		Admitted: s.GetCounters().GetPlaced(),
-		// Those that wait are neither admitted yet nor not.
-		Offered: s.GetCounters().GetPlaceable() - min(uint64(len(s.GetQueue())), s.GetCounters().GetPlaceable()),
+		Admitted: s.GetCounters().GetPlaced(), Offered: s.GetCounters().GetPlaced(), Correlation: s.EntropyCorrelation,
+	}
+	for _, q := range s.GetQueue() {
+		if time.Since(time.Unix(0, q.GetQueuedUnixNano())) > waitsLong {
+			p.Offered++
+		}
 	}
 	for _, n := range s.GetNodes() {
 		p.Nodes = append(p.Nodes, equations.NodeFacts{
@@ -70,6 +76,7 @@ func decisionFacts(d *entroosv1.PlacementDecision) (equations.DecisionFacts, err
 	r := d.GetReplica()
 	f := equations.DecisionFacts{
 		Replica: r.GetName(), Entropy: 1, Chosen: -1, // an E_c that is not known counts as 1
+		Target: d.GetTarget(), Weight: d.GetWeight(), Threshold: d.GetThreshold(),
 		Demands: []float64{float64(r.GetCpuMilli()), float64(r.GetMemoryBytes())},
 	}
 	if r.Entropy != nil {

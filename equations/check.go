@@ -66,6 +66,9 @@ func number(x float64) string { return fmt.Sprintf("%.4g", x) }
 
 // same says that a component's result is the one recomputed, save for rounding.
 func same(a, b float64) bool {
+	if math.IsInf(a, 0) || math.IsInf(b, 0) {
+		return a == b
+	}
 	return a == b || math.IsNaN(a) && math.IsNaN(b) || math.Abs(a-b) <= 1e-9*max(1, math.Abs(a), math.Abs(b))
 }
 

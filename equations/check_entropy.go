@@ -124,7 +124,11 @@ func checkNodeEntropy(t *Telemetry) Verdict {
 		case !f.Healthy && f.Entropy != 0:
 			return seen("", want, false, "E_n = %v of an unhealthy source", f.Entropy)
 		}
-		return seen("", f.Entropy, within(f.Entropy, 0, 1), "E_n = %v", f.Entropy)
+		from := f.Assessed
+		if f.Healthy && f.Smoothing != nil {
+			from = f.Smoothing.Result
+		}
+		return seen("", f.Entropy, within(f.Entropy, 0, 1) && same(f.Entropy, from), "E_n = %v, from %v", f.Entropy, from)
 	})
 }
 

@@ -112,6 +112,9 @@ func checkMerkle(t *Telemetry) Verdict {
 		if err != nil {
 			return seen("", none, false, "%v", err)
 		}
+		if f.Size == t.Ledger.Size && f.Root != t.Ledger.Root {
+			return seen("", none, false, "root %x, the ledger's is %x", f.Root, t.Ledger.Root)
+		}
 		return seen("", none, root == f.Root, "root %x, recomputed %x", f.Root, root)
 	})
 }
@@ -142,6 +145,9 @@ func checkConsistency(t *Telemetry) Verdict {
 		name := fmt.Sprintf("%d to %d", f.First, f.Second)
 		if err := Consistent(f.First, f.Second, f.FirstRoot, f.SecondRoot, f.Path); err != nil {
 			return seen(name, 0, false, "%v", err)
+		}
+		if f.Second == t.Ledger.Size && f.SecondRoot != t.Ledger.Root {
+			return seen(name, 0, false, "root %x, the ledger's is %x", f.SecondRoot, t.Ledger.Root)
 		}
 		bound := ConsistencyBound(f.Second)
 		return seen(name, float64(len(f.Path)), len(f.Path) <= bound, "%d hashes, the bound is %d", len(f.Path), bound)
@@ -227,6 +233,9 @@ func checkConservation(t *Telemetry) Verdict {
 			if n > f.Committed { // others are committed, and on their way out
 				waiting++
 			}
+		}
+		if f.Committed > f.Last {
+			return seen("", 0, false, "%d committed, and only %d receipts were made", f.Committed, f.Last)
 		}
 		if gap := SequenceGap(f.Committed, f.Waiting, f.Last); gap != 0 {
 			return seen("", 0, false, "receipt %d of %d is neither waiting nor committed", gap, f.Last)

@@ -163,6 +163,10 @@ func checkMemoryHigh(t *Telemetry) Verdict {
 func checkPressure(t *Telemetry) Verdict {
 	return over(t.Pressure, "the kernel tells no pressure", func(f *PressureFacts) observation {
 		p := PressureShare(f.Stalled, f.Elapsed)
+		// As of the CPUs' time (25): more is a mistake.
+		if raw := float64(f.Stalled) / float64(f.Elapsed); !within(raw, 0, 1.05) {
+			return seen(f.Resource, raw, false, "%v stalled in %v", f.Stalled, f.Elapsed)
+		}
 		return seen(f.Resource, p, within(f.Share, 0, 1) && same(p, f.Share), notRecomputed, f.Share, p)
 	})
 }
@@ -206,7 +210,7 @@ func checkSojourn(t *Telemetry) Verdict {
 }
 
 func checkDominantShare(t *Telemetry) Verdict {
-	return candidates(t, func(_ *PlacementFacts, d *DecisionFacts, c *CandidateFacts) observation {
+	return candidates(t, func(d *DecisionFacts, c *CandidateFacts) observation {
 		if len(c.Capacities) == 0 {
 			return observation{skip: true} // the node has left
 		}

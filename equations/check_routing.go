@@ -27,7 +27,7 @@ const (
 )
 
 // candidates checks every candidate that was scored, of every decision.
-func candidates(t *Telemetry, check func(p *PlacementFacts, d *DecisionFacts, c *CandidateFacts) observation) Verdict {
+func candidates(t *Telemetry, check func(d *DecisionFacts, c *CandidateFacts) observation) Verdict {
 	if t.Placement == nil {
 		return Verdict{NotApplicable, noRouter}
 	}
@@ -45,39 +45,39 @@ func candidates(t *Telemetry, check func(p *PlacementFacts, d *DecisionFacts, c 
 		}
 	}
 	return over(all, noDecision, func(s *scored) observation {
-		o := check(t.Placement, s.DecisionFacts, s.CandidateFacts)
+		o := check(s.DecisionFacts, s.CandidateFacts)
 		o.name = s.Replica + " on " + s.Node
 		return o
 	})
 }
 
 func checkRoutingScore(t *Telemetry) Verdict {
-	return candidates(t, func(p *PlacementFacts, d *DecisionFacts, c *CandidateFacts) observation {
-		s := RoutingScore(c.Entropy, d.Entropy, c.Capacity, c.Usage, p.Target)
+	return candidates(t, func(d *DecisionFacts, c *CandidateFacts) observation {
+		s := RoutingScore(c.Entropy, d.Entropy, c.Capacity, c.Usage, d.Target)
 		if s != c.Score { // bit by bit
 			return seen("", s, false, notRecomputed, c.Score, s)
 		}
-		busier := RoutingScore(c.Entropy, d.Entropy, c.Capacity, c.Usage+(c.Capacity-c.Usage)/2, p.Target)
+		busier := RoutingScore(c.Entropy, d.Entropy, c.Capacity, c.Usage+(c.Capacity-c.Usage)/2, d.Target)
 		return seen("", s, within(s, 0, c.Capacity) && busier <= s, "S = %v, C_n = %v, and S = %v if half the room were taken", s, c.Capacity, busier)
 	})
 }
 
 func checkPriorityBlend(t *Telemetry) Verdict {
-	return candidates(t, func(p *PlacementFacts, d *DecisionFacts, c *CandidateFacts) observation {
-		if !Admit(c.Score, p.Threshold, true) {
+	return candidates(t, func(d *DecisionFacts, c *CandidateFacts) observation {
+		if !Admit(c.Score, d.Threshold, true) {
 			return observation{skip: true} // it is no candidate, and has no rank
 		}
 		// Ranked is the node as it would be with the replica.
 		with := func(c *CandidateFacts) float64 {
-			return RoutingScore(c.Entropy, d.Entropy, c.Capacity, min(c.Usage+d.Demand, c.Capacity), p.Target)
+			return RoutingScore(c.Entropy, d.Entropy, c.Capacity, min(c.Usage+d.Demand, c.Capacity), d.Target)
 		}
 		var largest float64
 		for i := range d.Candidates {
-			if other := &d.Candidates[i]; !other.Filtered && Admit(other.Score, p.Threshold, true) {
+			if other := &d.Candidates[i]; !other.Filtered && Admit(other.Score, d.Threshold, true) {
 				largest = max(largest, with(other))
 			}
 		}
-		k := PriorityBlend(with(c), largest, c.Capacity, min(c.Usage+d.Demand, c.Capacity), p.Weight)
+		k := PriorityBlend(with(c), largest, c.Capacity, min(c.Usage+d.Demand, c.Capacity), d.Weight)
 		return seen("", c.Rank, within(c.Rank, 0, 1) && same(k, c.Rank), notRecomputed, c.Rank, k)
 	})
 }
@@ -86,8 +86,8 @@ func checkAdmission(t *Telemetry) Verdict {
 	if t.Placement == nil {
 		return Verdict{NotApplicable, noRouter}
 	}
-	theta := t.Placement.Threshold
 	return over(t.Placement.Decisions, noDecision, func(d *DecisionFacts) observation {
+		theta := d.Threshold
 		if d.Chosen >= len(d.Candidates) {
 			return seen(d.Replica, 0, false, "candidate %d of %d was chosen", d.Chosen, len(d.Candidates))
 		}
@@ -147,8 +147,8 @@ func checkSlots(t *Telemetry) Verdict {
 		for _, n := range f.Slots {
 			total += n
 		}
-		if total <= 0 {
-			return observation{skip: true}
+		if total != f.Size || total <= 0 {
+			return seen(f.Service, 0, false, "%d of the kernel's %d slots are given", total, f.Size)
 		}
 		want := SlotApportionment(make([]int, len(f.Weights)), f.Weights, total)
 		var furthest float64
@@ -178,7 +178,7 @@ func checkDisruption(t *Telemetry) Verdict {
 }
 
 // correlation checks a correlation of the nodes' entropies with the containers on each.
-func correlation(t *Telemetry, coefficient func(x, y []float64) float64, least float64) Verdict {
+func correlation(t *Telemetry, coefficient func(x, y []float64) float64, least float64, used func(*PlacementFacts) *float64) Verdict {
 	if t.Placement == nil {
 		return Verdict{NotApplicable, noRouter}
 	}
@@ -201,6 +201,9 @@ func correlation(t *Telemetry, coefficient func(x, y []float64) float64, least f
 	if math.IsNaN(r) {
 		return Verdict{NotApplicable, "as many containers on every node"}
 	}
+	if u := used(t.Placement); u != nil && !same(r, *u) {
+		return Verdict{Fail, fmt.Sprintf(notRecomputed, *u, r)}
+	}
 	if len(nodes) < 10 || all < 50 {
 		least = -1
 	}
@@ -220,8 +223,14 @@ func deviation(x []float64) float64 {
 	return math.Sqrt(squares / float64(len(x)))
 }
 
-func checkPearson(t *Telemetry) Verdict  { return correlation(t, PearsonCorrelation, 0.13) }
-func checkSpearman(t *Telemetry) Verdict { return correlation(t, SpearmanCorrelation, -1) }
+func checkPearson(t *Telemetry) Verdict {
+	return correlation(t, PearsonCorrelation, 0.13, func(p *PlacementFacts) *float64 { return p.Correlation })
+}
+
+// A node's own components go on with r; ρ is told of simulations alone.
+func checkSpearman(t *Telemetry) Verdict {
+	return correlation(t, SpearmanCorrelation, -1, func(*PlacementFacts) *float64 { return nil })
+}
 
 func checkFairness(t *Telemetry) Verdict {
 	const absent = "fewer than two containers were throttled throughout"

@@ -91,7 +91,7 @@ func histogram(count func(int) uint64) *equations.Histogram {
 
 func wellNoise() *equations.NoiseFacts {
 	f := &equations.NoiseFacts{
-		Alpha: equations.HealthAlpha, HealthEntropy: 0.25, LongestRun: 20, Window: equations.ProportionWindow, LargestCount: 600, Healthy: true, Entropy: 0.7,
+		Alpha: equations.HealthAlpha, HealthEntropy: 0.25, LongestRun: 20, Window: equations.ProportionWindow, LargestCount: 600, Healthy: true,
 	}
 	f.Statistics.Counts = [2]uint64{33000, 32536}
 	f.Statistics.Transitions = [2][2]uint64{{17000, 16000}, {15999, 16536}}
@@ -101,34 +101,43 @@ func wellNoise() *equations.NoiseFacts {
 	f.RepetitionCutoff = equations.NewRepetitionCount(f.HealthEntropy, f.Alpha).Cutoff
 	f.ProportionCutoff = equations.NewAdaptiveProportion(f.Window, f.HealthEntropy, f.Alpha).Cutoff
 	f.Assessed = equations.NodeEntropy(f.MostCommonValue, f.Markov, f.Healthy)
+	f.Smoothing = &equations.SmoothingFacts{Quantity: "E_n", Old: 0.5, Latest: f.Assessed, Lambda: 0.5}
+	f.Smoothing.Result = equations.Smooth(0.5, f.Assessed, 0.5)
+	f.Entropy = f.Smoothing.Result
 	return f
 }
 
 // wellPlacement has ten nodes, with more containers the higher their entropy.
 func wellPlacement() *equations.PlacementFacts {
 	p := &equations.PlacementFacts{
-		Target: 0.2, Weight: 0.7, Offered: 60, Admitted: 59,
+		Offered: 60, Admitted: 59,
 		Queue:    &equations.QueueFacts{Elapsed: 10 * time.Second, Arrivals: 4, Length: 8 * time.Second, Sojourn: 8 * time.Second},
 		Sampling: &equations.SamplingFacts{Quantile: 0.95, Confidence: 0.99, Size: 90, Scanned: 50, Top: 49},
 	}
-	placed := equations.DecisionFacts{Replica: "web", Entropy: 0.8, Demand: 0.1, Demands: []float64{100, 64}, Chosen: 0}
-	waits := equations.DecisionFacts{Replica: "large", Entropy: 0.8, Demand: 0.9, Demands: []float64{900, 64}, Chosen: -1}
+	placed := equations.DecisionFacts{Target: 0.2, Weight: 0.7, Replica: "web", Entropy: 0.8, Demand: 0.1, Demands: []float64{100, 64}, Chosen: 0}
+	waits := equations.DecisionFacts{Target: 0.2, Weight: 0.7, Replica: "large", Entropy: 0.8, Demand: 0.9, Demands: []float64{900, 64}, Chosen: -1}
 	var largest float64 // with the replica; the first node's
 	for i := range 10 {
 		n := equations.NodeFacts{Node: fmt.Sprint("node", i), Entropy: 0.95 - 0.05*float64(i), Capacity: 1, Usage: 0.3, Containers: 12 - i}
 		p.Nodes = append(p.Nodes, n)
 		c := equations.CandidateFacts{
 			Node: n.Node, Entropy: n.Entropy, Capacity: n.Capacity, Usage: n.Usage,
-			Score:      equations.RoutingScore(n.Entropy, placed.Entropy, n.Capacity, n.Usage, p.Target),
+			Score:      equations.RoutingScore(n.Entropy, placed.Entropy, n.Capacity, n.Usage, placed.Target),
 			Capacities: []float64{1000, 512}, DominantShare: 0.125,
 		}
-		with := equations.RoutingScore(n.Entropy, placed.Entropy, n.Capacity, n.Usage+placed.Demand, p.Target)
+		with := equations.RoutingScore(n.Entropy, placed.Entropy, n.Capacity, n.Usage+placed.Demand, placed.Target)
 		largest = max(largest, with)
-		c.Rank = equations.PriorityBlend(with, largest, c.Capacity, c.Usage+placed.Demand, p.Weight)
+		c.Rank = equations.PriorityBlend(with, largest, c.Capacity, c.Usage+placed.Demand, placed.Weight)
 		placed.Candidates = append(placed.Candidates, c)
 		waits.Candidates = append(waits.Candidates, equations.CandidateFacts{Node: n.Node, Filtered: true})
 	}
 	p.Decisions = []equations.DecisionFacts{placed, waits}
+	var entropies, containers []float64
+	for _, n := range p.Nodes {
+		entropies, containers = append(entropies, n.Entropy), append(containers, float64(n.Containers))
+	}
+	r := equations.PearsonCorrelation(entropies, containers)
+	p.Correlation = &r
 	return p
 }
 
@@ -138,6 +147,7 @@ func wellTraffic() equations.TrafficFacts {
 		Removal: &equations.RemovalFacts{Removed: 11, Share: 0.25, Before: []uint64{11, 12, 13, 12}, After: []uint64{13, 12, 13, 12}},
 	}
 	f.Weights = equations.TrafficWeights(make([]float64, 3), f.Scores)
+	f.Size = 1024
 	f.Slots = equations.SlotApportionment(make([]int, 3), f.Weights, 1024)
 	for key := range uint64(16) {
 		f.Keys = append(f.Keys, key)
@@ -176,6 +186,7 @@ func wellLedger() *equations.LedgerFacts {
 	a, b, c := equations.MerkleLeaf([]byte("a")), equations.MerkleLeaf([]byte("b")), equations.MerkleLeaf([]byte("c"))
 	two := equations.MerkleNode(a, b)
 	three := equations.MerkleNode(two, c)
+	f.Size, f.Root = 3, three
 	f.Inclusions = []equations.InclusionFacts{{Leaf: c, Index: 2, Size: 3, Path: []equations.Digest{two}, Root: three}}
 	f.Consistency = []equations.ConsistencyFacts{{First: 2, Second: 3, FirstRoot: two, SecondRoot: three, Path: []equations.Digest{c}}}
 	return f

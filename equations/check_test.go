@@ -35,12 +35,12 @@ var cases = map[int]struct{ fail, absent change }{
 
 	13: {func(t *telemetry) { c := candidate(t, 3); c.Score = math.Nextafter(c.Score, 1) }, noDecision},
 	14: {func(t *telemetry) { candidate(t, 3).Rank += 0.001 }, noDecision},
-	15: {func(t *telemetry) { t.Placement.Threshold = 0.5 }, noDecision},
+	15: {func(t *telemetry) { t.Placement.Decisions[0].Threshold = 0.5 }, noDecision},
 	16: {func(t *telemetry) { t.Traffic[0].Weights[0] += 0.1 }, noTraffic},
 	17: {func(t *telemetry) { t.Traffic[0].Choices[5] ^= 1 }, func(t *telemetry) { t.Traffic[0].Keys = nil }},
 	18: {func(t *telemetry) { t.Traffic[0].Slots[0]++; t.Traffic[0].Slots[1]-- }, noTraffic},
 	19: {func(t *telemetry) { t.Traffic[0].Removal.After[1] = 13 }, func(t *telemetry) { t.Traffic[0].Removal = nil }},
-	20: {func(t *telemetry) { reverse(t.Placement.Nodes) }, func(t *telemetry) { t.Placement.Nodes = t.Placement.Nodes[:1] }},
+	20: {func(t *telemetry) { reverse(t.Placement.Nodes); t.Placement.Correlation = nil }, func(t *telemetry) { t.Placement.Nodes = t.Placement.Nodes[:1] }},
 	21: {func(t *telemetry) { t.Placement.Nodes[2].Entropy = math.NaN() }, sameEntropy},
 	22: {func(t *telemetry) { t.Fairness.Received[0] *= 3 }, func(t *telemetry) { t.Fairness.Received, t.Fairness.Entitled = nil, nil }},
 	23: {func(t *telemetry) { t.Placement.Admitted = 50 }, func(t *telemetry) { t.Placement.Offered, t.Placement.Admitted = 0, 0 }},
@@ -199,7 +199,7 @@ func TestConsistency(t *testing.T) {
 	if share, hold, apply := equations.Consistency(equations.Evaluate(wellNode())); share != 1 || hold != 70 || apply != 70 {
 		t.Errorf("a well node: %v, %d of %d", share, hold, apply)
 	}
-	if share, hold, apply := equations.Consistency(equations.Evaluate(&telemetry{})); share != 1 || hold != 0 || apply != 0 {
+	if share, hold, apply := equations.Consistency(equations.Evaluate(&telemetry{})); share == share || hold != 0 || apply != 0 {
 		t.Errorf("nothing to check: %v, %d of %d", share, hold, apply)
 	}
 	on := wellNode()
@@ -209,6 +209,37 @@ func TestConsistency(t *testing.T) {
 	on.Pressure[0].Share = 2 // 33
 	if share, hold, apply := equations.Consistency(equations.Evaluate(on)); share != 57.0/60 || hold != 57 || apply != 60 {
 		t.Errorf("three rows broken: %v, %d of %d", share, hold, apply)
+	}
+}
+
+// More ways in which a row fails, than the one in the table.
+func TestChecksAreStrict(t *testing.T) {
+	for name, c := range map[string]struct {
+		row    int
+		change change
+	}{
+		"a finite divergence where it is infinite": {10, func(t *telemetry) { t.Output[0].History[7] = 0 }},
+		"a finite ratio of nothing":                {55, func(t *telemetry) { t.Morph.Original = 0 }},
+		"a finite share of nothing":                {61, func(t *telemetry) { t.Morph.Logical = 0 }},
+		"a finite φ where it is infinite": {67, func(t *telemetry) {
+			t.Liveness[0].Floor, t.Liveness[0].Elapsed = 0, time.Minute
+		}},
+		"E_n that is not the smoothed one":     {8, func(t *telemetry) { t.Noise.Entropy = t.Noise.Assessed }},
+		"E_n that is not the assessed one":     {8, func(t *telemetry) { t.Noise.Smoothing = nil }},
+		"slots that are not given":             {18, func(t *telemetry) { t.Traffic[0].Size++ }},
+		"another r than the router's":          {20, func(t *telemetry) { *t.Placement.Correlation = 0.5 }},
+		"more stalled than there was time":     {33, func(t *telemetry) { t.Pressure[0].Stalled, t.Pressure[0].Share = 5*time.Second, 1 }},
+		"another root than the ledger's":       {46, func(t *telemetry) { t.Ledger.Root[0] ^= 1 }},
+		"consistent with another tree":         {48, func(t *telemetry) { t.Ledger.Root[0] ^= 1 }},
+		"more committed than made":             {54, func(t *telemetry) { t.Conservation.Committed = 9 }},
+		"a decision judged by what was not so": {13, func(t *telemetry) { t.Placement.Decisions[0].Target = 0.3 }},
+		"a demand beyond the room":             {31, func(t *telemetry) { t.Placement.Decisions[0].Demand = 0.8 }},
+	} {
+		on := wellNode()
+		c.change(on)
+		if v := verdict(t, c.row, on); v.State != equations.Fail {
+			t.Errorf("%s: row %d is %v, %s", name, c.row, v.State, v.Seen)
+		}
 	}
 }
 

@@ -70,7 +70,7 @@ func Evaluate(t *Telemetry) []Result {
 //	rows that hold / rows that apply
 //
 // and the two counts. Rows that do not apply are in neither. When none applies
-// the share is 1: nothing fails.
+// the share is NaN.
 func Consistency(results []Result) (share float64, hold, apply int) {
 	for _, r := range results {
 		switch r.State {
@@ -80,9 +80,6 @@ func Consistency(results []Result) (share float64, hold, apply int) {
 		case Fail:
 			apply++
 		}
-	}
-	if apply == 0 {
-		return 1, 0, 0
 	}
 	return float64(hold) / float64(apply), hold, apply
 }

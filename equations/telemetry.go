@@ -70,6 +70,8 @@ type NoiseFacts struct {
 	// Assessed is row 8 of the estimates above, Entropy is what the node says
 	// of itself: E_n, smoothed.
 	Assessed, Entropy float64
+	// Smoothing is how Assessed went into Entropy; nil is not at all.
+	Smoothing *SmoothingFacts
 }
 
 // ImageFacts are an image's (rows 1, 2, 9).
@@ -100,14 +102,14 @@ type SmoothingFacts struct {
 
 // PlacementFacts are the router's (rows 13 to 15, 20, 21, 23, 24, 31, 36, 38).
 type PlacementFacts struct {
-	Target    float64 // T
-	Weight    float64 // w
-	Threshold float64 // θ
-	Nodes     []NodeFacts
+	Nodes []NodeFacts
+	// Correlation is r (row 20) as the router has it; nil where it has none.
+	Correlation *float64
 	// Decisions are the last ones, at least one of each outcome where there was one.
 	Decisions []DecisionFacts
-	// Offered counts the replicas that some node could hold, Admitted those of
-	// them that were admitted.
+	// Offered counts the replicas that some node could hold and that were not
+	// taken back, Admitted those of them that were admitted. One that waits is
+	// offered once it has waited long.
 	Offered, Admitted uint64
 	Queue             *QueueFacts    // nil until it has been filled and emptied
 	Sampling          *SamplingFacts // nil where every candidate is scanned
@@ -126,6 +128,8 @@ type DecisionFacts struct {
 	Entropy float64 // E_c as the score took it
 	Demand  float64 // of CPU, as a share of the largest node's
 	Demands []float64
+	// T, w and θ, as they were.
+	Target, Weight, Threshold float64
 	// Candidates as they were before the replica was committed to one.
 	Candidates []CandidateFacts
 	// Chosen is an index of Candidates; −1 is none: the replica waits, or was
@@ -168,7 +172,8 @@ type TrafficFacts struct {
 	Service         string
 	Nodes           []uint64 // identities
 	Scores, Weights []float64
-	Slots           []int // of the kernel's map, as read back from it
+	Size            int   // M, slots of the kernel's map
+	Slots           []int // of each node, as read back from the kernel
 	// Keys were routed to Choices, indexes of Nodes.
 	Keys    []uint64
 	Choices []int
@@ -259,6 +264,9 @@ type EnergyFacts struct {
 
 // LedgerFacts are samples of what the ledger serves (rows 41 to 44, 46 to 50).
 type LedgerFacts struct {
+	// Size and Root are the tree's, as the ledger says of itself.
+	Size uint64
+	Root Digest
 	Receipts    []ReceiptFacts
 	Inclusions  []InclusionFacts
 	Consistency []ConsistencyFacts

@@ -97,11 +97,11 @@ func (env *environment) printChecks(res *entroosv1.CheckEquationsResponse) error
 	if err := env.printTable(t); err != nil {
 		return err
 	}
-	share := 100.0
+	share := "-"
 	if res.Apply > 0 {
-		share = 100 * float64(res.Hold) / float64(res.Apply)
+		share = fmt.Sprintf("%.4g %%", 100*float64(res.Hold)/float64(res.Apply))
 	}
-	return env.println(fmt.Sprintf("model consistency: %d of %d applicable rows hold (%.4g %%), %d not applicable",
+	return env.println(fmt.Sprintf("model consistency: %d of %d applicable rows hold (%s), %d not applicable",
 		res.Hold, res.Apply, share, len(res.Checks)-int(res.Apply)))
 }
 

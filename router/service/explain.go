@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -139,6 +140,9 @@ func (s *Service) RouterStatus(_ context.Context, r *connect.Request[entroosv1.R
 			Offered: st.Offered, Placeable: st.Placeable, Placed: st.Admitted, Refused: st.Refused, Cancelled: st.Cancelled,
 			Scanned: st.Audits, ScannedInTop: st.AuditsInTop,
 		},
+	}
+	if !math.IsNaN(st.Correlation) {
+		answer.EntropyCorrelation = &st.Correlation
 	}
 	if c := st.Cycle; c.Arrivals > 0 {
 		answer.Cycle = &entroosv1.QueueCycle{

@@ -1362,12 +1362,15 @@ type RouterStatusResponse struct {
 	Cycle *QueueCycle `protobuf:"bytes,10,opt,name=cycle,proto3" json:"cycle,omitempty"`
 	// Candidates are sampled in clusters of more than sample_above nodes: so many
 	// that the best of them is above the quantile with that confidence.
-	SampleSize    uint32  `protobuf:"varint,11,opt,name=sample_size,json=sampleSize,proto3" json:"sample_size,omitempty"`
-	SampleAbove   uint32  `protobuf:"varint,12,opt,name=sample_above,json=sampleAbove,proto3" json:"sample_above,omitempty"`
-	Quantile      float64 `protobuf:"fixed64,13,opt,name=quantile,proto3" json:"quantile,omitempty"`
-	Confidence    float64 `protobuf:"fixed64,14,opt,name=confidence,proto3" json:"confidence,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	SampleSize  uint32  `protobuf:"varint,11,opt,name=sample_size,json=sampleSize,proto3" json:"sample_size,omitempty"`
+	SampleAbove uint32  `protobuf:"varint,12,opt,name=sample_above,json=sampleAbove,proto3" json:"sample_above,omitempty"`
+	Quantile    float64 `protobuf:"fixed64,13,opt,name=quantile,proto3" json:"quantile,omitempty"`
+	Confidence  float64 `protobuf:"fixed64,14,opt,name=confidence,proto3" json:"confidence,omitempty"`
+	// EntropyCorrelation is Pearson's correlation of the nodes' E_n with the
+	// containers on each; absent where it is not defined.
+	EntropyCorrelation *float64 `protobuf:"fixed64,15,opt,name=entropy_correlation,json=entropyCorrelation,proto3,oneof" json:"entropy_correlation,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *RouterStatusResponse) Reset() {
@@ -1494,6 +1497,13 @@ func (x *RouterStatusResponse) GetQuantile() float64 {
 func (x *RouterStatusResponse) GetConfidence() float64 {
 	if x != nil {
 		return x.Confidence
+	}
+	return 0
+}
+
+func (x *RouterStatusResponse) GetEntropyCorrelation() float64 {
+	if x != nil && x.EntropyCorrelation != nil {
+		return *x.EntropyCorrelation
 	}
 	return 0
 }
@@ -1936,7 +1946,7 @@ const file_entroos_v1_router_proto_rawDesc = "" +
 	"\tcpu_milli\x18\r \x01(\x04R\bcpuMilli\x12!\n" +
 	"\fmemory_bytes\x18\x0e \x01(\x04R\vmemoryBytes\"+\n" +
 	"\x13RouterStatusRequest\x12\x14\n" +
-	"\x05brief\x18\x01 \x01(\bR\x05brief\"\xc1\x04\n" +
+	"\x05brief\x18\x01 \x01(\bR\x05brief\"\x8f\x05\n" +
 	"\x14RouterStatusResponse\x12*\n" +
 	"\x11started_unix_nano\x18\x01 \x01(\x03R\x0fstartedUnixNano\x122\n" +
 	"\x05nodes\x18\x02 \x03(\v2\x1c.entroos.v1.RouterNodeStatusR\x05nodes\x12.\n" +
@@ -1955,7 +1965,9 @@ const file_entroos_v1_router_proto_rawDesc = "" +
 	"\bquantile\x18\r \x01(\x01R\bquantile\x12\x1e\n" +
 	"\n" +
 	"confidence\x18\x0e \x01(\x01R\n" +
-	"confidence\"\x87\x02\n" +
+	"confidence\x124\n" +
+	"\x13entropy_correlation\x18\x0f \x01(\x01H\x00R\x12entropyCorrelation\x88\x01\x01B\x16\n" +
+	"\x14_entropy_correlation\"\x87\x02\n" +
 	"\x10RouterNodeStatus\x12*\n" +
 	"\x04node\x18\x01 \x01(\v2\x16.entroos.v1.RouterNodeR\x04node\x12\x1a\n" +
 	"\bcapacity\x18\x02 \x01(\x01R\bcapacity\x12\x14\n" +
@@ -2093,6 +2105,7 @@ func file_entroos_v1_router_proto_init() {
 		(*PlaceResponse_Placed)(nil),
 		(*PlaceResponse_Refused)(nil),
 	}
+	file_entroos_v1_router_proto_msgTypes[17].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
