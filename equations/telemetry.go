@@ -265,8 +265,8 @@ type EnergyFacts struct {
 // LedgerFacts are samples of what the ledger serves (rows 41 to 44, 46 to 50).
 type LedgerFacts struct {
 	// Size and Root are the tree's, as the ledger says of itself.
-	Size uint64
-	Root Digest
+	Size        uint64
+	Root        Digest
 	Receipts    []ReceiptFacts
 	Inclusions  []InclusionFacts
 	Consistency []ConsistencyFacts
