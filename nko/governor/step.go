@@ -1,6 +1,7 @@
 package governor
 
 import (
+	"slices"
 	"time"
 
 	"github.com/entroos/entroos/equations"
@@ -27,10 +28,19 @@ type stepWatch struct {
 	settled equations.UtilisationFacts
 }
 
-// stepWindow is the utilisation in a part of the time.
+// stepWindow is the utilisation in a part of the time: that of each interval. Its
+// median is where the controller has settled; a mean would have the moment of a
+// command's start in it, too.
 type stepWindow struct {
-	after time.Duration // its beginning
-	usage equations.UtilisationFacts
+	after     time.Duration // its beginning
+	length    time.Duration
+	intervals []float64
+}
+
+func (w *stepWindow) median() float64 {
+	sorted := slices.Sorted(slices.Values(w.intervals))
+	n := len(sorted)
+	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
 
 // watchStep follows the demand's last step.
@@ -51,21 +61,20 @@ func (g *Governor) watchStep() error {
 // add adds an interval that ends now.
 func (s *stepWatch) add(now time.Time, u equations.UtilisationFacts) {
 	after := now.Sub(s.began) - u.Elapsed
-	if n := len(s.windows); n == 0 || s.windows[n-1].usage.Elapsed >= settling {
+	if n := len(s.windows); n == 0 || s.windows[n-1].length >= settling {
 		s.windows = append(s.windows, stepWindow{after: after})
 		if len(s.windows) > stepWindows {
 			s.windows = append(s.windows[:0], s.windows[1:]...)
 		}
 	}
-	extend(&s.windows[len(s.windows)-1].usage, u)
+	w := &s.windows[len(s.windows)-1]
+	w.length += u.Elapsed
+	w.intervals = append(w.intervals, u.Utilisation)
 	if after >= settling {
-		extend(&s.settled, u)
+		sum := &s.settled
+		sum.Busy, sum.Elapsed, sum.CPUs = sum.Busy+u.Busy, sum.Elapsed+u.Elapsed, u.CPUs
+		sum.Utilisation = equations.Utilisation(sum.Busy, sum.Elapsed, sum.CPUs)
 	}
-}
-
-func extend(sum *equations.UtilisationFacts, u equations.UtilisationFacts) {
-	sum.Busy, sum.Elapsed, sum.CPUs = sum.Busy+u.Busy, sum.Elapsed+u.Elapsed, u.CPUs
-	sum.Utilisation = equations.Utilisation(sum.Busy, sum.Elapsed, sum.CPUs)
 }
 
 // facts are the windows that are over, and the time since it settled when that
@@ -75,8 +84,8 @@ func (s *stepWatch) facts() (steps []equations.StepFacts, settled *equations.Uti
 		return nil, nil
 	}
 	for _, w := range s.windows {
-		if w.usage.Elapsed >= settling {
-			steps = append(steps, equations.StepFacts{After: w.after, Utilisation: w.usage.Utilisation})
+		if w.length >= settling {
+			steps = append(steps, equations.StepFacts{After: w.after, Utilisation: w.median()})
 		}
 	}
 	if s.settled.Elapsed >= settling {
