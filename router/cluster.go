@@ -47,7 +47,8 @@ type member struct {
 	cpu, mem int64
 	running  []*replica
 	ports    []portUse
-	heldFor  *replica // a due replica that the node is kept free for
+	heldFor  *replica  // a due replica that the node is kept free for
+	left     time.Time // when a replica was last released from it
 }
 
 type portUse struct {

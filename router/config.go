@@ -27,6 +27,9 @@ type Config struct {
 	// is kept free for it (see Queue). Each unit of E_c is worth as much of a
 	// head start. 0 means DefaultAging.
 	Aging time.Duration
+	// Hold is how long a node is kept free at a time, a year at most. 0 means
+	// DefaultHold.
+	Hold time.Duration
 	// SampleAbove is the number of nodes above which candidates are sampled;
 	// 0 means DefaultSampleAbove, a negative number never.
 	SampleAbove int
@@ -36,9 +39,14 @@ type Config struct {
 	Quantile, Confidence float64
 }
 
-// The values for Config's fields where they are zero.
+// The values for Config's fields where they are zero. Row 24 asks that the node
+// chosen be among the top 5 % of candidates (q = 0.95, d = 90) in 99 % of
+// decisions. The sample is that of q = 0.99, d = 459, all the same: with few
+// replicas over many nodes d = 90 loses up to 6.8 % of the total score, d = 459
+// about 1 %, and it costs microseconds.
 const (
 	DefaultAging       = 5 * time.Minute
+	DefaultHold        = 5 * time.Minute
 	DefaultSampleAbove = 2000
 	DefaultQuantile    = 0.99
 	DefaultConfidence  = 0.99
@@ -54,6 +62,9 @@ func DefaultConfig() Config {
 func (c Config) resolve() (Config, error) {
 	if c.Aging == 0 {
 		c.Aging = DefaultAging
+	}
+	if c.Hold == 0 {
+		c.Hold = DefaultHold
 	}
 	if c.SampleAbove == 0 {
 		c.SampleAbove = DefaultSampleAbove
@@ -75,6 +86,8 @@ func (c Config) resolve() (Config, error) {
 		return c, fmt.Errorf("router: %d millicores as the largest node, must lie in [0,%d]", c.Largest, int64(MaxCPU))
 	case c.Aging < 0:
 		return c, fmt.Errorf("router: aging of %v, must not be negative", c.Aging)
+	case c.Hold < 0 || c.Hold > maxHold:
+		return c, fmt.Errorf("router: a node is held for %v, must lie in [0,%v]", c.Hold, maxHold)
 	case !(0 < c.Quantile && c.Quantile < 1):
 		return c, fmt.Errorf("router: quantile q is %v, must lie in (0,1)", c.Quantile)
 	case !(0 < c.Confidence && c.Confidence < 1):
@@ -87,6 +100,9 @@ func (c Config) resolve() (Config, error) {
 
 // maxAging keeps an instant less an age within what a time can be.
 const maxAging = time.Duration(math.MaxInt64 / 4)
+
+// maxHold keeps the longest rest after it within what a Duration can be.
+const maxHold = 365 * 24 * time.Hour
 
 // sampleSize returns d of equation 24.
 func (c Config) sampleSize() int { return equations.SampleSize(c.Quantile, c.Confidence) }

@@ -55,7 +55,8 @@ type Decision struct {
 
 // Place decides on replicas that arrive together, in falling E_c, then by
 // rising dominant share (38), then by id. The decisions are in the order that
-// the replicas were given in.
+// the replicas were given in; after them come those on replicas that had waited
+// for a node whose hold has lapsed.
 //
 // An error means that a replica is invalid or known already; then nothing was
 // changed.
@@ -84,12 +85,12 @@ func (c *Cluster) Place(now time.Time, replicas ...Replica) ([]Decision, error) 
 			strings.Compare(a.ID, b.ID))
 	})
 	c.advance(now)
-	c.hold()
-	decisions := make([]Decision, len(replicas))
+	placed := c.settle() // first come, first served
+	decisions := make([]Decision, len(replicas), len(replicas)+len(placed))
 	for _, a := range order {
 		decisions[a.at] = c.arrive(a.replica)
 	}
-	return decisions, nil
+	return append(decisions, placed...), nil
 }
 
 type arrival struct {

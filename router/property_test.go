@@ -178,6 +178,7 @@ func TestClusterProperties(t *testing.T) {
 			Target: rapid.SampledFrom([]float64{0, 0.2, 1}).Draw(t, "T"),
 			Theta:  rapid.SampledFrom([]float64{0, 0, 0.01, 0.1}).Draw(t, "theta"),
 			Aging:  10 * time.Second,
+			Hold:   15 * time.Second,
 		}
 		if rapid.Bool().Draw(t, "larger elsewhere") {
 			config.Largest = 3000
@@ -218,8 +219,16 @@ func TestClusterProperties(t *testing.T) {
 			"place one": func(t *rapid.T) {
 				ids++
 				given := drawReplica(t, fmt.Sprint("r", ids))
-				c.advance(now)
-				c.hold()
+				c.Advance(now)
+				for _, r := range c.queue.due {
+					if looked := r.looked; r.hold == nil {
+						r.looked = false
+						if c.hold(); r.hold != nil {
+							t.Fatalf("%s could have had %s held", r.ID, r.hold.ID)
+						}
+						r.looked = looked
+					}
+				}
 				wantNode, wantRank := plainChoice(c, &replica{Replica: given})
 				explained, err := c.Consider(given)
 				fail(err)
@@ -247,7 +256,7 @@ func TestClusterProperties(t *testing.T) {
 				}
 				d, err := c.Place(now, given...)
 				fail(err)
-				for i := range d {
+				for i := range given {
 					if d[i].Replica != given[i].ID {
 						t.Fatalf("decision %d is on %s", i, d[i].Replica)
 					}

@@ -18,17 +18,23 @@ import (
 // Those that are due are tried before all others, in the order in which they
 // came, and each has a node held for it: nothing else is placed there until it
 // is placed, there or elsewhere. A node is held for one replica only; who finds
-// all nodes that could hold it held already gets the next to be let go.
+// all nodes that could hold it held already gets the next to be let go. A node
+// that has been held for Config.Hold is let go, and another is held after a rest.
 //
 // The bound: if nodes stay as they are, and each replica leaves within D of
-// being placed, then a replica waits no longer than
+// being placed, D no longer than Config.Hold, then a replica without host ports
+// waits no longer than
 //
-//	Aging + (k+1)·D
+//	Aging + (k+2)·D
 //
 // where k replicas that had come before it still wait when it becomes due. For
-// while it has no held node, all nodes that could hold it are held for some of
-// the k; each of these nodes is empty within D of being held, so that at least
-// one of the k is placed in every D. Once it has a node, that is empty within D.
+// within D something has left each node, so that the last open one may be held.
+// From then on, while it has no held node, all nodes that could hold it are held
+// for some of the k; each of these nodes is empty within D of being held, so that
+// at least one of the k is placed in every D. Once it has a node, that is empty
+// within D. One with host ports may have to wait, for itself and each of the k,
+// until its port is free, and until a node that was held meanwhile is let go:
+// 3·(k+2)·D.
 type queue struct {
 	due     []*replica // by arrival
 	waiting []*replica // by virtual arrival
@@ -46,7 +52,11 @@ type waiting struct {
 	number  uint64    // counts arrivals
 	queued  bool
 	due     bool
-	hold    *member // the node held for it
+	hold    *member   // the node held for it
+	heldAt  time.Time // since when
+	lapses  int       // nodes that were held for it and let go
+	rest    time.Time // until when none is held after that
+	looked  bool      // all nodes were looked at for one to hold; only what changes since counts
 }
 
 func (q *queue) len() int { return len(q.due) + len(q.waiting) }
@@ -140,54 +150,16 @@ func (c *Cluster) promote() {
 	slices.SortFunc(q.due, byArrival)
 }
 
-// hold keeps a node free for each replica that is due and has none, where one
-// is to be had: of those that could hold it, the one that lacks least.
-func (c *Cluster) hold() {
-	held := 0
-	for _, r := range c.queue.due {
-		if r.hold != nil {
-			held++
-		}
-	}
-	for _, r := range c.queue.due {
-		if held == len(c.nodes) {
-			return
-		}
-		if r.hold != nil {
-			continue
-		}
-		least := 0.0
-		for _, m := range c.nodes {
-			if m.heldFor != nil || !c.couldHold(m, &r.Replica) {
-				continue
-			}
-			if l := m.lacks(&r.Replica); r.hold == nil || l < least {
-				r.hold, least = m, l
-			}
-		}
-		if r.hold != nil {
-			r.hold.heldFor = r
-			c.refresh(r.hold)
-			held++
-		}
-	}
-}
-
-// lacks returns how much the node lacks for the replica: the dominant share of
-// what is missing in what the node has.
-func (m *member) lacks(r *Replica) float64 {
-	missing := Replica{
-		CPU:    max(0, r.CPU-(m.CPU-m.cpu)),
-		Memory: max(0, r.Memory-(m.Memory-m.mem)),
-	}
-	return missing.dominantShare(m.CPU, m.Memory)
-}
-
 // settle places those that wait for room on the nodes where there may be more
 // of it, until none fits any longer.
 func (c *Cluster) settle(opened ...*member) (placed []Decision) {
+	for _, m := range c.lapse() {
+		opened = with(opened, m)
+	}
 	for c.queue.len() > 0 {
-		c.hold()
+		if c.hold(opened...); len(opened) == 0 {
+			break
+		}
 		again := false
 		for _, r := range c.inTurn() {
 			best, found := c.chooseAmong(r, opened)
@@ -199,7 +171,7 @@ func (c *Cluster) settle(opened ...*member) (placed []Decision) {
 			placed = append(placed, c.put(r, best))
 			if held != nil {
 				// Its node is open to others, the first in line before all.
-				opened, again = append(slices.Clip(opened), held), true
+				opened, again = with(opened, held), true
 				break
 			}
 		}

@@ -153,13 +153,105 @@ func TestHeldNodeChanges(t *testing.T) {
 	}
 }
 
+// A due replica does not close a box on which nothing ends, and a node is kept
+// free for no longer than Hold at a time.
+func TestHoldIsBounded(t *testing.T) {
+	c := newCluster(t, node("a", 1000, 1<<30, 0.5))
+	at := func(d time.Duration) time.Time { return start.Add(d) }
+	placeAt := func(now time.Time, id, want string) {
+		t.Helper()
+		d, err := c.Place(now, Replica{ID: id, CPU: 10, Entropy: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantPlaced(t, d[:1], want)
+		checkCluster(t, c)
+	}
+	place(t, c, Replica{ID: "service", CPU: 500, Entropy: 1}, Replica{ID: "large", CPU: 900})
+	placeAt(at(DefaultAging), "1", "a")
+	placeAt(at(2*DefaultAging), "2", "a")
+	// Something ends: the node is kept free, in the hope of more.
+	held := 3 * DefaultAging
+	release(t, c, at(held), "1")
+	placeAt(at(held), "3", "")
+	placeAt(at(held+DefaultHold), "4", "")
+	if n, ok := c.NextLapse(); !ok || !n.Equal(at(held+DefaultHold+1)) {
+		t.Fatal(n, ok)
+	}
+	d := c.Advance(at(held + DefaultHold + 1))
+	wantPlaced(t, d, "a", "a")
+	if n, ok := c.NextLapse(); ok {
+		t.Fatal(n)
+	}
+	checkCluster(t, c)
+	// The next time is after a rest as long.
+	release(t, c, at(held+DefaultHold+2), "2")
+	placeAt(at(held+2*DefaultHold), "5", "a")
+	placeAt(at(held+2*DefaultHold+1), "6", "")
+	// Then after one twice as long. Who comes when it lapses is told of, behind him who waited.
+	d, err := c.Place(at(held+3*DefaultHold+2), Replica{ID: "7", CPU: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantPlaced(t, d, "a", "a")
+	if d[1].Replica != "6" || d[1].Sequence >= d[0].Sequence {
+		t.Errorf("%+v", d)
+	}
+	placeAt(at(held+5*DefaultHold+1), "8", "a")
+	placeAt(at(held+5*DefaultHold+2), "9", "")
+}
+
+// A node is not kept free for a replica whose port is taken there.
+func TestHoldIsOfNoUseWherePortIsTaken(t *testing.T) {
+	web := []HostPort{{Protocol: "tcp", Port: 80}}
+	c := newCluster(t, node("a", 1000, 1<<30, 0.5), node("b", 1000, 1<<30, 0.5), node("c", 1000, 1<<30, 0.5))
+	for _, r := range []struct {
+		Replica
+		on string
+	}{{Replica{ID: "0", CPU: 100, Ports: web}, "a"}, {Replica{ID: "1", CPU: 800}, "b"}, {Replica{ID: "2", CPU: 850}, "c"}} {
+		if err := c.Adopt(start, r.Replica, r.on); err != nil {
+			t.Fatal(err)
+		}
+	}
+	place(t, c, Replica{ID: "due", CPU: 950, Ports: web, Waited: DefaultAging})
+	c.Advance(start)
+	if e, _ := c.Explain("due"); e.HeldNode != "b" {
+		t.Errorf("held: %q, want b: its port is taken on a", e.HeldNode)
+	}
+}
+
+// A held node that is open again counts once.
+func TestNodeLetGoCountsOnce(t *testing.T) {
+	c := newCluster(t, node("a", 1000, 1<<30, 0.5), node("b", 1000, 1<<30, 0.5))
+	for id, on := range map[string]string{"1": "a", "2": "b"} {
+		if err := c.Adopt(start, Replica{ID: id, CPU: 700}, on); err != nil {
+			t.Fatal(err)
+		}
+	}
+	place(t, c, Replica{ID: "large", CPU: 1000, Waited: DefaultAging})
+	c.Advance(start)
+	place(t, c, Replica{ID: "small", CPU: 300, Constraints: []Constraint{{"node.id", false, "a"}}})
+	if e, _ := c.Explain("large"); e.HeldNode != "a" {
+		t.Fatalf("held: %q", e.HeldNode)
+	}
+	d, err := c.SetNodes(start, node("b", 2000, 1<<30, 0.5))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantPlaced(t, d, "b", "a")
+	if d[1].Candidates != 1 {
+		t.Errorf("%d candidates, want the one node", d[1].Candidates)
+	}
+}
+
 func TestCancelledLetsItsNodeGo(t *testing.T) {
 	c := newCluster(t, node("a", 1000, 1<<30, 0.5))
-	place(t, c, Replica{ID: "1", CPU: 500}, Replica{ID: "large", CPU: 900, Waited: DefaultAging})
+	place(t, c, Replica{ID: "0", CPU: 50}, Replica{ID: "1", CPU: 500}, Replica{ID: "large", CPU: 900, Waited: DefaultAging})
+	release(t, c, start, "0")
 	wantPlaced(t, place(t, c, Replica{ID: "2", CPU: 100}), "")
 	d := release(t, c, start, "large")
 	wantPlaced(t, d, "a")
-	if s := c.Status(); s.Cancelled != 1 || s.Waiting != 0 || s.Success != 2./3 {
+	if s := c.Status(); s.Cancelled != 1 || s.Waiting != 0 || s.Success != 3./4 {
 		t.Errorf("%+v", s)
 	}
 }
@@ -192,14 +284,15 @@ type job struct {
 }
 
 // The bound stated at queue: whoever comes, however often, and whatever they
-// ask for, a replica waits no longer than Aging + (k+1)·D, where k of those that
-// had come before it still wait when it becomes due.
+// ask for, a replica waits no longer than Aging + (k+2)·D, where k of those that
+// had come before it still wait when it becomes due; three times that beyond
+// Aging if it has host ports.
 func TestNothingStarves(t *testing.T) {
 	longest := 0.0
 	rapid.Check(t, func(t *rapid.T) {
 		const runs = 20 * time.Second // D
 		config := DefaultConfig()
-		config.Aging = time.Duration(rapid.IntRange(1, 40).Draw(t, "aging")) * time.Second
+		config.Aging, config.Hold = time.Duration(rapid.IntRange(1, 40).Draw(t, "aging"))*time.Second, runs
 		var nodes []Node
 		for i := range rapid.IntRange(1, 4).Draw(t, "nodes") {
 			nodes = append(nodes, node(fmt.Sprint("n", i), rapid.Int64Range(5, 10).Draw(t, "cpu"), rapid.Int64Range(5, 10).Draw(t, "memory"), 0.5))
@@ -269,7 +362,10 @@ func TestNothingStarves(t *testing.T) {
 							k++
 						}
 					}
-					j.bound = config.Aging + time.Duration(k+1)*runs
+					j.bound = config.Aging + time.Duration(k+2)*runs
+					if len(j.Ports) > 0 {
+						j.bound = config.Aging + 3*time.Duration(k+2)*runs
+					}
 				}
 			}
 			if first >= 0 {

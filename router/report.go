@@ -133,6 +133,7 @@ func (c *Cluster) forget(r *replica) *member {
 		return held
 	}
 	m := r.on
+	m.left = c.now
 	c.uncommit(r)
 	return m
 }

@@ -41,6 +41,7 @@ type Service struct {
 	nodes     map[string]*entroosv1.RouterNode
 	replicas  map[string]*replica
 	decisions []*entroosv1.PlacementDecision // the newest last
+	lapse     *time.Timer                    // until a node that is kept free is open again; may be nil
 }
 
 // A replica is one that has a place, or waits for it.
@@ -112,6 +113,7 @@ func (s *Service) Sync(_ context.Context, r *connect.Request[entroosv1.SyncReque
 		s.replicas[id] = &replica{Replica: p, by: node.ID}
 	}
 	s.tell(placed)
+	s.arm()
 	if r.Msg.GetComplete() {
 		s.logger.Info("node", "hostname", node.Hostname, "id", node.ID, "replicas", len(running))
 	}
@@ -175,6 +177,8 @@ func (s *Service) place(r *entroosv1.PlaceRequest, given router.Replica) (<-chan
 	if err != nil {
 		return nil, nil, invalid(err)
 	}
+	s.tell(decisions[1:])
+	s.arm()
 	d := decisions[0]
 	have := &replica{Replica: r.GetReplica(), by: r.GetNodeId()}
 	if d.Outcome == router.Refused {
@@ -224,6 +228,27 @@ func (s *Service) release(id string) {
 		s.logger.Error("release", "replica", id, "error", err)
 	}
 	s.tell(placed)
+	s.arm()
+}
+
+// arm has the cluster told of the time when the next node that is kept free is
+// open again.
+func (s *Service) arm() {
+	if s.lapse != nil {
+		s.lapse.Stop()
+		s.lapse = nil
+	}
+	if at, ok := s.cluster.NextLapse(); ok {
+		s.lapse = time.AfterFunc(max(0, at.Sub(s.now())), s.elapse)
+	}
+}
+
+// elapse tells the cluster of the time.
+func (s *Service) elapse() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tell(s.cluster.Advance(s.now()))
+	s.arm()
 }
 
 // drop forgets a replica that the cluster forgets too, and says whether it was

@@ -173,3 +173,25 @@ func TestSyncLeavesOutABadReplica(t *testing.T) {
 		t.Errorf("%v", s.replicas)
 	}
 }
+
+// Who waits for a node that is kept free is told when that ends, though nothing
+// else happens.
+func TestHoldLapses(t *testing.T) {
+	s := newService(t)
+	now := s.now()
+	s.now = func() time.Time { return now }
+	tellSync(t, s, box("a", 0.9), true, wants("1", 500), wants("2", 10))
+	ask(t, s, "a", wants("due", 900), router.DefaultAging)
+	s.mu.Lock()
+	s.release("2")
+	s.mu.Unlock()
+	small := ask(t, s, "a", wants("small", 10), 0)
+	if small == nil || s.lapse == nil {
+		t.Fatalf("small is on %q, timer %v", on(t, s, "small"), s.lapse)
+	}
+	now = now.Add(router.DefaultHold + 1)
+	s.elapse()
+	if len(small) != 1 || s.lapse != nil {
+		t.Errorf("small is on %q, timer %v", on(t, s, "small"), s.lapse)
+	}
+}
