@@ -32,7 +32,6 @@ var unbuilt = map[int]string{
 	17: "router (session affinity)",
 	18: "router (the kernel's map of slots)",
 	19: "router (socket routing)",
-	37: "ledger (back-pressure)",
 	51: "ledger (auditor)",
 	52: "ledger (auditor)",
 	53: "ledger (auditor)",
