@@ -17,7 +17,7 @@ PACKAGES := linux-source-6.12 gcc libc6-dev make bc bison flex kmod libelf-dev l
 SOURCES := go.mod go.sum VERSION Makefile $(shell find api appliance cmd equations image init kernel-config ledger nko qemu runtime \
 	-type f ! -name '*_test.go' ! -path '*/testdata/*' 2>/dev/null)
 
-.PHONY: run test test-unit test-vm soak fuzz bench build image kernel fixtures lint fmt generate packages clean
+.PHONY: run test test-unit test-vm soak fuzz bench pictures build image kernel fixtures lint fmt generate packages clean
 
 run: image
 	build/entroos vm
@@ -66,6 +66,10 @@ bench: image fixtures
 	$(GO) test -run '^$$' -bench . -benchmem ./equations/... ./router/... ./ledger/...
 	$(GO) test -tags vm -run '^$$' -bench . -benchtime 3x -timeout 90m ./qemu/...
 	ENTROOS_GUEST_RUN=StartTime $(GO) test -tags vm -count 1 -run TestInGuest -v ./runtime
+
+# The pictures of the production test, in docs/simulate.md.
+pictures: build
+	build/entroos simulate --plots docs/pictures
 
 lint: packages
 	@unformatted=$$(git ls-files '*.go' | grep -v -E '\.(pb|connect)\.go$$' | xargs $(TOOL) gofumpt -l); \

@@ -30,7 +30,7 @@ func entropy(r *simulation.Result) (*figure, error) {
 	if err != nil {
 		return nil, err
 	}
-	points.GlyphStyle = draw.GlyphStyle{Color: sky, Radius: 1.8, Shape: draw.RingGlyph{}}
+	points.GlyphStyle = draw.GlyphStyle{Color: blue, Radius: 1.8, Shape: draw.RingGlyph{}}
 	f.Add(points)
 	f.explain("a node", points)
 	if len(x) > shownPoints {
@@ -39,10 +39,6 @@ func entropy(r *simulation.Result) (*figure, error) {
 	top := 0.0
 	for _, v := range y {
 		top = max(top, v)
-	}
-	if bins := meansByEntropy(x, y); len(bins.at) > 1 && len(x) >= 20*len(bins.at) {
-		f.Add(bins)
-		f.explain("mean by entropy, with 5th to 95th percentile", bins)
 	}
 	if slope, intercept, ok := leastSquares(x, y); ok {
 		low, high := simulation.NodeEntropy.Low, simulation.NodeEntropy.High
@@ -54,6 +50,10 @@ func entropy(r *simulation.Result) (*figure, error) {
 		f.Add(line)
 		formula := strings.ReplaceAll(fmt.Sprintf("%.2f + %.2f E_n", intercept, slope), "-", "−")
 		f.explain(fmt.Sprintf("least squares: %s, r = %.3f", formula, equations.PearsonCorrelation(x, y)), line)
+	}
+	if bins := meansByEntropy(x, y); len(bins.at) > 1 && len(x) >= 20*len(bins.at) {
+		f.Add(bins)
+		f.explain("mean by entropy, with 5th to 95th percentile", bins)
 	}
 	if c := r.Total.Correlation; c.Mean.Defined() && r.Parameters.Runs > 1 {
 		f.note("Within a run, r is %.3f in the mean over the runs: nodes compete only with those of their own run.", float64(c.Mean))
