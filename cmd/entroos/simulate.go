@@ -152,8 +152,8 @@ func (env *environment) printSimulated(r *simulation.Result, v simulation.Verifi
 	fmt.Fprintf(&out, "Generator: %s. Order: %s.\n", d.Generator, d.Order)
 	fmt.Fprintf(&out, "%d containers, %d placed, %d waiting, %d refused.\n", t.Containers, t.Admitted, t.Offered-t.Admitted, t.Containers-t.Offered)
 	out.WriteString("Simulated: nodes, containers and their load. Real: the router's placement, the governor, the equations.\n")
-	fmt.Fprintf(&out, "Measured on this machine: V(P,c), median of %d batches of %d (least %.3f µs, 95 %% under %.3f µs).\n",
-		v.Samples, v.Batch, v.Least, v.Upper)
+	fmt.Fprintf(&out, "Measured on this machine: V(P,c), median of %d batches of %d in the quietest of %d rounds (least %.3f µs, 95 %% under %.3f µs).\n",
+		v.Batches, v.Batch, v.Rounds, v.Least, v.Upper)
 	for _, path := range paths {
 		fmt.Fprintln(&out, path)
 	}
