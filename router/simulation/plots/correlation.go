@@ -16,7 +16,7 @@ const binWidth = 0.02
 // correlation draws how r is distributed over the runs.
 func correlation(r *simulation.Result) (*figure, error) {
 	f := newFigure("Correlation of containers with node entropy, over the runs",
-		"Pearson's r between E_n and the number of containers, within a run (dimensionless)", "number of runs", r)
+		"Pearson's r of E_n with the number of containers, in a run (dimensionless)", "number of runs", r)
 	counts := make(map[int]int)
 	least, most := int(math.Floor(prototypeCorrelation/binWidth)), 0
 	for _, run := range r.Runs {
@@ -49,11 +49,11 @@ func correlation(r *simulation.Result) (*figure, error) {
 		f.Add(mean)
 		name := fmt.Sprintf("mean %.4f", float64(c.Mean))
 		if c.Deviation.Defined() {
-			name += fmt.Sprintf(" (standard deviation %.4f)", float64(c.Deviation))
+			name += fmt.Sprintf(", deviation %.4f", float64(c.Deviation))
 		}
 		f.explain(name, mean)
 	}
 	f.explain(fmt.Sprintf("prototype, %.4f", prototypeCorrelation), prototype)
-	f.explain(fmt.Sprintf("to be reached by the mean, %.2f", simulation.LeastCorrelation), mark)
+	f.explain(fmt.Sprintf("the mean must reach %.2f", simulation.LeastCorrelation), mark)
 	return f, nil
 }

@@ -5,6 +5,7 @@ import (
 	"math"
 	"strings"
 
+	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
@@ -34,12 +35,13 @@ func entropy(r *simulation.Result) (*figure, error) {
 	f.Add(points)
 	f.explain("a node", points)
 	if len(x) > shownPoints {
-		f.note("The first %d of %d nodes are drawn as points; the means, the line and its r are over all.", shownPoints, len(x))
+		f.note("The first %d of %d nodes are drawn as points; the means, the line (least squares) and its r are over all.", shownPoints, len(x))
 	}
 	top := 0.0
 	for _, v := range y {
 		top = max(top, v)
 	}
+	var fit legendEntry // explained after the means, though drawn below them
 	if slope, intercept, ok := leastSquares(x, y); ok {
 		low, high := simulation.NodeEntropy.Low, simulation.NodeEntropy.High
 		line, err := plotter.NewLine(plotter.XYs{{X: low, Y: intercept + slope*low}, {X: high, Y: intercept + slope*high}})
@@ -49,11 +51,15 @@ func entropy(r *simulation.Result) (*figure, error) {
 		line.LineStyle = draw.LineStyle{Color: vermilion, Width: 1.8, Dashes: []vg.Length{8, 3}}
 		f.Add(line)
 		formula := strings.ReplaceAll(fmt.Sprintf("%.2f + %.2f E_n", intercept, slope), "-", "−")
-		f.explain(fmt.Sprintf("least squares: %s, r = %.3f", formula, equations.PearsonCorrelation(x, y)), line)
+		fit.name = fmt.Sprintf("line fitted: %s, r = %.3f", formula, equations.PearsonCorrelation(x, y))
+		fit.thumbs = []plot.Thumbnailer{line}
 	}
 	if bins := meansByEntropy(x, y); len(bins.at) > 1 && len(x) >= 20*len(bins.at) {
 		f.Add(bins)
 		f.explain("mean by entropy, with 5th to 95th percentile", bins)
+	}
+	if fit.thumbs != nil {
+		f.legend = append(f.legend, fit)
 	}
 	if c := r.Total.Correlation; c.Mean.Defined() && r.Parameters.Runs > 1 {
 		f.note("Within a run, r is %.3f in the mean over the runs: nodes compete only with those of their own run.", float64(c.Mean))

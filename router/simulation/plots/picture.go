@@ -64,8 +64,8 @@ func (f *figure) svg() ([]byte, error) {
 	if _, err := canvas.WriteTo(&out); err != nil {
 		return nil, err
 	}
-	// Where the font is not installed, others of the same widths will do.
-	return bytes.ReplaceAll(out.Bytes(), []byte("font-family:"+family+";"), []byte("font-family:'"+family+"',Arimo,Arial,Helvetica,sans-serif;")), nil
+	text, err := finishText(out.String())
+	return []byte(text), err
 }
 
 func (f *figure) png() ([]byte, error) {

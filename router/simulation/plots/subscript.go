@@ -7,6 +7,8 @@ import (
 	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/text"
 	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgsvg"
 )
 
 // subscript is a handler of plain text in which a letter after "_" is lowered:
@@ -54,11 +56,31 @@ func (h subscript) Draw(c vg.Canvas, line string, style text.Style, at vg.Point)
 	at.X += width * vg.Length(style.XAlign)
 	at.Y += (height+depth)*vg.Length(style.YAlign) - h.Extents(style.Font).Ascent + style.Font.Size
 	c.SetColor(style.Color)
+	if isSVG(c) { // the subscripts come when the text is done (finishText)
+		c.FillString(h.Fonts.Lookup(style.Font, style.Font.Size), at, line)
+		return
+	}
 	for _, p := range pieces(line, style.Font) {
 		face := h.Fonts.Lookup(p.font, p.font.Size)
 		if p.text != "" {
 			c.FillString(face, vg.Point{X: at.X, Y: at.Y - p.drop}, p.text)
 		}
 		at.X += face.Width(p.text)
+	}
+}
+
+// isSVG looks through the canvases that are parts of others.
+func isSVG(c vg.Canvas) bool {
+	for {
+		switch part := c.(type) {
+		case *draw.Canvas:
+			c = part.Canvas
+		case draw.Canvas:
+			c = part.Canvas
+		case *vgsvg.Canvas:
+			return true
+		default:
+			return false
+		}
 	}
 }
