@@ -30,8 +30,7 @@ func finishText(svg string) (string, error) {
 		width, _, _ := handler.Box(html.UnescapeString(part[3]), sans(vg.Length(size)))
 		text := subscripted.ReplaceAllString(part[3], fmt.Sprintf(
 			`<tspan dy="%.2f" font-size="%.2fpx">$1</tspan><tspan dy="-%.2f">$2</tspan>`, size/6, 0.7*size, size/6))
-		text = strings.ReplaceAll(text, `> `, ">\u00a0") // some drop a space there
-		return fmt.Sprintf(`<text %s textLength="%.1f" lengthAdjust="spacingAndGlyphs">%s</text>`, part[1], width.Points(), text)
+		return fmt.Sprintf(`<text xml:space="preserve" %s textLength="%.1f" lengthAdjust="spacingAndGlyphs">%s</text>`, part[1], width.Points(), text)
 	})
 	return strings.ReplaceAll(svg, "font-family:"+family+";", "font-family:'"+family+"',Arimo,Arial,Helvetica,sans-serif;"), wrong
 }
