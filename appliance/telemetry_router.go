@@ -2,6 +2,7 @@ package appliance
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
@@ -12,10 +13,6 @@ import (
 	"github.com/entroos/entroos/equations"
 	"github.com/entroos/entroos/router"
 )
-
-// waitsLong is how long a replica may wait for a place before the wait counts
-// against the router: twice the age from which a node is kept free for it.
-const waitsLong = 2 * router.DefaultAging
 
 // routerTelemetry is what routerd tells of itself.
 func (b *Box) routerTelemetry(ctx context.Context, t *equations.Telemetry) error {
@@ -29,22 +26,19 @@ func (b *Box) routerTelemetry(ctx context.Context, t *equations.Telemetry) error
 	if err != nil {
 		return err
 	}
-	t.Placement, err = placementFacts(res.Msg)
+	t.Placement, err = placementFacts(res.Msg, hex.EncodeToString(b.Store.Node[:]))
 	return err
 }
 
-func placementFacts(s *entroosv1.RouterStatusResponse) (*equations.PlacementFacts, error) {
+// placementFacts are those of a router, on the node of the id own.
+func placementFacts(s *entroosv1.RouterStatusResponse, own string) (*equations.PlacementFacts, error) {
 	p := &equations.PlacementFacts{
-		Admitted: s.GetCounters().GetPlaced(), Offered: s.GetCounters().GetPlaced(), Correlation: s.EntropyCorrelation,
-	}
-	for _, q := range s.GetQueue() {
-		if time.Since(time.Unix(0, q.GetQueuedUnixNano())) > waitsLong {
-			p.Offered++
-		}
+		Admitted: s.GetCounters().GetPlaced(), Offered: s.GetCounters().GetPlaced() + s.GetCounters().GetOverdue(),
+		Correlation: s.EntropyCorrelation, RankCorrelation: s.EntropyRankCorrelation,
 	}
 	for _, n := range s.GetNodes() {
 		p.Nodes = append(p.Nodes, equations.NodeFacts{
-			Node: nodeName(n.GetNode()), Entropy: n.GetNode().GetEntropy(), Capacity: n.GetCapacity(), Usage: n.GetUsage(),
+			Node: nodeName(n.GetNode()), Entropy: n.GetNode().GetEntropy(), Own: n.GetNode().GetId() == own, Capacity: n.GetCapacity(), Usage: n.GetUsage(),
 			Containers: len(n.GetReplicas()),
 		})
 	}

@@ -1,5 +1,7 @@
 package equations
 
+import "time"
+
 var entropyRows = []Row{
 	{1, "entropy", "Shannon entropy", "H(X) = −Σ pᵢ log pᵢ", "morphzip, runtime", "0 ≤ H ≤ log│A│", "ShannonEntropy", checkShannonEntropy},
 	{2, "entropy", "Normalised entropy", "Ĥ = H / log│A│", "runtime, console", "Ĥ ∈ [0,1]", "NormalisedEntropy", checkNormalisedEntropy},
@@ -126,10 +128,36 @@ func checkNodeEntropy(t *Telemetry) Verdict {
 		}
 		from := f.Assessed
 		if f.Healthy && f.Smoothing != nil {
-			from = f.Smoothing.Result
+			if from = f.Smoothing.Result; f.Smoothing.Latest != f.Assessed {
+				return seen("", want, false, "%v was assessed, %v was smoothed", f.Assessed, f.Smoothing.Latest)
+			}
+		}
+		if told, known := ownEntropy(t); known && f.Age > routerToldAfter && !within(told, f.Entropy-entropyStep-1e-9, f.Entropy+entropyStep+1e-9) {
+			return seen("", want, false, "E_n = %v, the router has %v", f.Entropy, told)
 		}
 		return seen("", f.Entropy, within(f.Entropy, 0, 1) && same(f.Entropy, from), "E_n = %v, from %v", f.Entropy, from)
 	})
+}
+
+const (
+	// entropyStep is the most that the router's E_n of a node may be off: of
+	// less it is not told.
+	entropyStep = 0.01
+	// routerToldAfter is how long after E_n has changed the router must know.
+	routerToldAfter = time.Minute
+)
+
+// ownEntropy is the router's E_n of the node itself.
+func ownEntropy(t *Telemetry) (entropy float64, known bool) {
+	if t.Placement == nil {
+		return 0, false
+	}
+	for i := range t.Placement.Nodes {
+		if n := &t.Placement.Nodes[i]; n.Own {
+			return n.Entropy, true
+		}
+	}
+	return 0, false
 }
 
 func checkContainerEntropy(t *Telemetry) Verdict {

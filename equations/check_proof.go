@@ -149,6 +149,9 @@ func checkConsistency(t *Telemetry) Verdict {
 		if f.Second == t.Ledger.Size && f.SecondRoot != t.Ledger.Root {
 			return seen(name, 0, false, "root %x, the ledger's is %x", f.SecondRoot, t.Ledger.Root)
 		}
+		if f.First == t.Ledger.Size && f.FirstRoot != t.Ledger.Root {
+			return seen(name, 0, false, "root %x, the ledger's is %x", f.FirstRoot, t.Ledger.Root)
+		}
 		bound := ConsistencyBound(f.Second)
 		return seen(name, float64(len(f.Path)), len(f.Path) <= bound, "%d hashes, the bound is %d", len(f.Path), bound)
 	})

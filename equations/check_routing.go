@@ -14,7 +14,7 @@ var routingRows = []Row{
 	{18, "routing", "Slot apportionment", "slotsᵢ from M·ωᵢ by largest remainder", "router", "│slotsᵢ/M − ωᵢ│ < 1/M", "SlotApportionment", checkSlots},
 	{19, "routing", "Disruption bound", "moved/total = the removed node's share", "router", "no key moves between survivors", "Disruption", checkDisruption},
 	{20, "routing", "Pearson correlation", "r(E_n, containers on n)", "router, simulate", "∈ [−1,1]; ≥ 0.13 with ≥ 10 nodes and ≥ 50 containers", "PearsonCorrelation", checkPearson},
-	{21, "routing", "Spearman rank correlation", "ρ(E_n, containers on n)", "simulate", "∈ [−1,1]", "SpearmanCorrelation", checkSpearman},
+	{21, "routing", "Spearman rank correlation", "ρ(E_n, containers on n)", "router, simulate", "∈ [−1,1]", "SpearmanCorrelation", checkSpearman},
 	{22, "routing", "Jain's fairness", "J = (Σx)²/(nΣx²)", "nko", "J ≥ 0.95 over throttled containers", "JainFairness", checkFairness},
 	{23, "routing", "Routing success", "admitted / offered", "router", "≥ 0.95", "RoutingSuccess", checkRoutingSuccess},
 	{24, "routing", "Best of d samples", "P = 1 − q^d; d = ⌈ln(1−c)/ln q⌉", "router", "share in the top 5 % ≥ 0.95", "SampleSize", checkSampling},
@@ -227,9 +227,8 @@ func checkPearson(t *Telemetry) Verdict {
 	return correlation(t, PearsonCorrelation, 0.13, func(p *PlacementFacts) *float64 { return p.Correlation })
 }
 
-// A node's own components go on with r; ρ is told of simulations alone.
 func checkSpearman(t *Telemetry) Verdict {
-	return correlation(t, SpearmanCorrelation, -1, func(*PlacementFacts) *float64 { return nil })
+	return correlation(t, SpearmanCorrelation, -1, func(p *PlacementFacts) *float64 { return p.RankCorrelation })
 }
 
 func checkFairness(t *Telemetry) Verdict {
@@ -256,7 +255,7 @@ func checkRoutingSuccess(t *Telemetry) Verdict {
 			return observation{skip: true}
 		}
 		share := RoutingSuccess(p.Admitted, p.Offered)
-		return seen("", share, within(share, 0.95, 1), "%d admitted of %d", p.Admitted, p.Offered)
+		return seen("", share, within(share, 0.95, 1), "%d admitted of %d that there was room for", p.Admitted, p.Offered)
 	})
 }
 

@@ -91,7 +91,7 @@ func histogram(count func(int) uint64) *equations.Histogram {
 
 func wellNoise() *equations.NoiseFacts {
 	f := &equations.NoiseFacts{
-		Alpha: equations.HealthAlpha, HealthEntropy: 0.25, LongestRun: 20, Window: equations.ProportionWindow, LargestCount: 600, Healthy: true,
+		Alpha: equations.HealthAlpha, HealthEntropy: 0.25, LongestRun: 20, Window: equations.ProportionWindow, LargestCount: 600, Healthy: true, Age: time.Hour,
 	}
 	f.Statistics.Counts = [2]uint64{33000, 32536}
 	f.Statistics.Transitions = [2][2]uint64{{17000, 16000}, {15999, 16536}}
@@ -137,7 +137,8 @@ func wellPlacement() *equations.PlacementFacts {
 		entropies, containers = append(entropies, n.Entropy), append(containers, float64(n.Containers))
 	}
 	r := equations.PearsonCorrelation(entropies, containers)
-	p.Correlation = &r
+	rank := equations.SpearmanCorrelation(entropies, containers)
+	p.Correlation, p.RankCorrelation = &r, &rank
 	return p
 }
 

@@ -224,8 +224,20 @@ func TestChecksAreStrict(t *testing.T) {
 		"a finite φ where it is infinite": {67, func(t *telemetry) {
 			t.Liveness[0].Floor, t.Liveness[0].Elapsed = 0, time.Minute
 		}},
-		"E_n that is not the smoothed one":     {8, func(t *telemetry) { t.Noise.Entropy = t.Noise.Assessed }},
-		"E_n that is not the assessed one":     {8, func(t *telemetry) { t.Noise.Smoothing = nil }},
+		"E_n that is not the smoothed one": {8, func(t *telemetry) { t.Noise.Entropy = t.Noise.Assessed }},
+		"E_n that is not the assessed one": {8, func(t *telemetry) { t.Noise.Smoothing = nil }},
+		"E_n of another assessment":        {8, func(t *telemetry) { t.Noise.Smoothing.Latest -= 1e-6 }},
+		"E_n that the router does not have": {8, func(t *telemetry) {
+			n := &t.Placement.Nodes[0]
+			n.Own, n.Entropy = true, t.Noise.Entropy+0.011
+		}},
+		"another ρ than the router's": {21, func(t *telemetry) { *t.Placement.RankCorrelation = 0.5 }},
+		"consistency of another tree": {48, func(t *telemetry) {
+			f := &t.Ledger.Consistency[0]
+			f.First, f.Second, f.Path = 3, 4, []equations.Digest{digest(1)}
+			f.FirstRoot = digest(2)
+			f.SecondRoot = equations.MerkleNode(f.FirstRoot, digest(1))
+		}},
 		"slots that are not given":             {18, func(t *telemetry) { t.Traffic[0].Size++ }},
 		"another r than the router's":          {20, func(t *telemetry) { *t.Placement.Correlation = 0.5 }},
 		"more stalled than there was time":     {33, func(t *telemetry) { t.Pressure[0].Stalled, t.Pressure[0].Share = 5*time.Second, 1 }},
@@ -241,6 +253,47 @@ func TestChecksAreStrict(t *testing.T) {
 			t.Errorf("%s: row %d is %v, %s", name, c.row, v.State, v.Seen)
 		}
 	}
+}
+
+// What is well, and might be taken for broken.
+func TestChecksAreFair(t *testing.T) {
+	for name, c := range map[string]struct {
+		row    int
+		change change
+	}{
+		"an infinite divergence": {10, func(t *telemetry) { t.Output[0].History[7], t.Output[0].Divergence = 0, math.Inf(1) }},
+		"an E_n that the router is to be told of": {8, func(t *telemetry) {
+			t.Placement.Nodes[0].Own, t.Noise.Age = true, time.Second
+		}},
+		"an E_n that the router has but for the step": {8, func(t *telemetry) {
+			n := &t.Placement.Nodes[0]
+			n.Own, n.Entropy = true, t.Noise.Entropy-0.01
+		}},
+		"the first assessment":      {8, func(t *telemetry) { t.Noise.Smoothing, t.Noise.Entropy = nil, t.Noise.Assessed }},
+		"a score of another target": {13, anotherTarget},
+		"a rank of another weight":  {14, anotherTarget},
+		"refused by another threshold": {15, func(t *telemetry) {
+			d := &t.Placement.Decisions[1]
+			d.Candidates[0].Filtered, d.Candidates[0].Score, d.Threshold = false, 0.3, 0.9
+		}},
+	} {
+		on := wellNode()
+		c.change(on)
+		if v := verdict(t, c.row, on); v.State != equations.Pass {
+			t.Errorf("%s: row %d is %v, %s", name, c.row, v.State, v.Seen)
+		}
+	}
+}
+
+// anotherTarget adds a decision that was made before T and w were changed.
+func anotherTarget(t *telemetry) {
+	c := equations.CandidateFacts{Node: "node0", Entropy: 0.9, Capacity: 1, Usage: 0.3}
+	d := equations.DecisionFacts{Replica: "before", Target: 0.8, Weight: 0.1, Entropy: 0.8, Demand: 0.1}
+	c.Score = equations.RoutingScore(c.Entropy, d.Entropy, c.Capacity, c.Usage, d.Target)
+	with := equations.RoutingScore(c.Entropy, d.Entropy, c.Capacity, c.Usage+d.Demand, d.Target)
+	c.Rank = equations.PriorityBlend(with, with, c.Capacity, c.Usage+d.Demand, d.Weight)
+	d.Candidates = []equations.CandidateFacts{c}
+	t.Placement.Decisions = append(t.Placement.Decisions, d)
 }
 
 // However garbled a node's telemetry is, a check answers: it runs in PID 1.

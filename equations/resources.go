@@ -141,13 +141,14 @@ func (g Governor) Start() GovernorState {
 //	q_k = q_{k−1} + K_p(e_k − e_{k−1}) + K_iΔt·e_k, e = T − U
 //
 // within [Min, Max], for the utilisation measured over the dt that has passed. A
-// utilisation that is NaN, or a dt ≤ 0, tells nothing: the state stays.
+// utilisation that is NaN, or a dt ≤ 0, tells nothing: the state stays. It is
+// bit-exact on every machine.
 func (g Governor) Step(s GovernorState, utilisation float64, dt time.Duration) GovernorState {
 	if math.IsNaN(utilisation) || dt <= 0 {
 		return s
 	}
 	e := g.Target - clamp01(utilisation)
-	q := s.Quota + g.Kp*(e-s.Error) + g.Ki*dt.Seconds()*e
+	q := s.Quota + float64(g.Kp*(e-s.Error)) + float64(float64(g.Ki*dt.Seconds())*e)
 	return GovernorState{Quota: min(max(q, g.Min), g.Max), Error: e}
 }
 

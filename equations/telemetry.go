@@ -72,6 +72,8 @@ type NoiseFacts struct {
 	Assessed, Entropy float64
 	// Smoothing is how Assessed went into Entropy; nil is not at all.
 	Smoothing *SmoothingFacts
+	// Age is how long Entropy has been what it is.
+	Age time.Duration
 }
 
 // ImageFacts are an image's (rows 1, 2, 9).
@@ -105,11 +107,13 @@ type PlacementFacts struct {
 	Nodes []NodeFacts
 	// Correlation is r (row 20) as the router has it; nil where it has none.
 	Correlation *float64
+	// RankCorrelation is ρ (row 21) as the router has it; nil where it has none.
+	RankCorrelation *float64
 	// Decisions are the last ones, at least one of each outcome where there was one.
 	Decisions []DecisionFacts
 	// Offered counts the replicas that some node could hold and that were not
 	// taken back, Admitted those of them that were admitted. One that waits is
-	// offered once it has waited long.
+	// offered once it has waited past the queue's bound and while there is room.
 	Offered, Admitted uint64
 	Queue             *QueueFacts    // nil until it has been filled and emptied
 	Sampling          *SamplingFacts // nil where every candidate is scanned
@@ -120,6 +124,7 @@ type NodeFacts struct {
 	Node                     string
 	Entropy, Capacity, Usage float64 // E_n, C_n, U_n
 	Containers               int
+	Own                      bool // the node whose telemetry this is
 }
 
 // DecisionFacts are one decision of the router.

@@ -2,6 +2,8 @@ package router
 
 import (
 	"math"
+	"slices"
+	"time"
 
 	"github.com/entroos/entroos/equations"
 )
@@ -47,13 +49,18 @@ type Status struct {
 	// Admitted those of them that were placed, Cancelled those that left the
 	// queue unplaced, and Refused those that no node could hold.
 	Offered, Placeable, Admitted, Cancelled, Refused uint64
-	Success                                          float64 // equation 23, Admitted/Placeable
+	// Overdue is Overdue at the last time told. Success is equation 23,
+	// Admitted/(Admitted+Overdue): who left the queue, or waits for room that
+	// there is not, is no failure.
+	Overdue int
+	Success float64
 	// LowestScore is the lowest S that a replica was admitted at; it lies above
 	// θ. 0 before the first.
 	LowestScore float64
-	// Correlation is Pearson's r (20) of E_n with the replicas on each node, and
-	// EntropyDeviation σ(E_n). r is NaN where it is not defined.
-	Correlation, EntropyDeviation float64
+	// Correlation is Pearson's r (20) of E_n with the replicas on each node,
+	// RankCorrelation Spearman's ρ (21), and EntropyDeviation σ(E_n). r and ρ are
+	// NaN where they are not defined.
+	Correlation, RankCorrelation, EntropyDeviation float64
 	// Sampled counts decisions on a sample of the nodes. One in 1,000 of them was
 	// scanned in full: Audits; AuditsInTop of these had chosen a node among the
 	// top 5 % of candidates; LastQuantile is where the last one stood.
@@ -74,13 +81,14 @@ func (c *Cluster) Status() Status {
 		EntropyLeftOut: !c.anyHealth,
 		Offered:        f.placeable + f.refused, Placeable: f.placeable,
 		Admitted: f.admitted, Cancelled: f.cancelled, Refused: f.refused,
-		Success:     equations.RoutingSuccess(f.admitted, f.placeable),
+		Overdue:     c.Overdue(c.now),
 		LowestScore: f.lowest,
 		SampleSize:  c.sample, Sampled: f.sampled,
 		Audits: f.audits, AuditsInTop: f.auditsInTop, LastQuantile: f.lastQuantile,
 		Cycle:    c.queue.cycle.last,
 		Sequence: c.sequence,
 	}
+	s.Success = equations.RoutingSuccess(s.Admitted, s.Admitted+uint64(s.Overdue))
 	entropy, containers := make([]float64, len(c.nodes)), make([]float64, len(c.nodes))
 	for i, m := range c.nodes {
 		entropy[i], containers[i] = m.Entropy, float64(len(m.running))
@@ -95,8 +103,30 @@ func (c *Cluster) Status() Status {
 		}
 	}
 	s.Correlation = equations.PearsonCorrelation(entropy, containers)
+	s.RankCorrelation = equations.SpearmanCorrelation(entropy, containers)
 	s.EntropyDeviation = deviation(entropy)
 	return s
+}
+
+// Overdue counts those that at the time given have waited for twice Config.Aging
+// while some node has room for them, be it held for another.
+func (c *Cluster) Overdue(now time.Time) (n int) {
+	for _, r := range c.inTurn() {
+		if now.Sub(r.since) >= 2*c.config.Aging && slices.ContainsFunc(c.nodes, func(m *member) bool { return c.hasRoom(m, r) }) {
+			n++
+		}
+	}
+	return n
+}
+
+// hasRoom tells whether the replica would fit on the node if it were held for
+// no other.
+func (c *Cluster) hasRoom(m *member, r *replica) bool {
+	held := m.heldFor
+	m.heldFor = nil
+	fits := c.verdict(m, r) == Fits
+	m.heldFor = held
+	return fits
 }
 
 // deviation returns the standard deviation σ.

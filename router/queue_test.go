@@ -251,7 +251,7 @@ func TestCancelledLetsItsNodeGo(t *testing.T) {
 	wantPlaced(t, place(t, c, Replica{ID: "2", CPU: 100}), "")
 	d := release(t, c, start, "large")
 	wantPlaced(t, d, "a")
-	if s := c.Status(); s.Cancelled != 1 || s.Waiting != 0 || s.Success != 3./4 {
+	if s := c.Status(); s.Cancelled != 1 || s.Waiting != 0 || s.Success != 1 {
 		t.Errorf("%+v", s)
 	}
 }
@@ -416,5 +416,31 @@ func TestLittlesLaw(t *testing.T) {
 	checkCycle(t, c.Status().Cycle)
 	if (Cycle{}).Law() != 0 || (Cycle{}).Length() != 0 {
 		t.Error("an empty cycle has facts")
+	}
+}
+
+// A replica that waits although a node has room for it is what routing success
+// counts: not one that was given up, nor one for which there is no room.
+func TestOverdue(t *testing.T) {
+	c := newCluster(t, node("a", 1000, 1<<30, 0.5), node("b", 500, 1<<30, 0.5))
+	place(t, c, Replica{ID: "1", CPU: 500, Constraints: []Constraint{parse(t, "node.id==a")}}, Replica{ID: "2", CPU: 500, Constraints: []Constraint{parse(t, "node.id==b")}})
+	place(t, c, Replica{ID: "large", CPU: 900, Waited: DefaultAging})
+	wantPlaced(t, place(t, c, Replica{ID: "small", CPU: 100}, Replica{ID: "full", CPU: 600}), "", "")
+	if s := c.Status(); s.Overdue != 0 || s.Success != 1 {
+		t.Errorf("within the bound: %+v", s)
+	}
+	// a is held for large, and has room for small.
+	if n := c.Overdue(start.Add(2*DefaultAging - 1)); n != 0 {
+		t.Errorf("%d are overdue too early", n)
+	}
+	if n := c.Overdue(start.Add(2 * DefaultAging)); n != 1 {
+		t.Errorf("%d are overdue, want small", n)
+	}
+	release(t, c, start, "small")
+	if n := c.Overdue(start.Add(2 * DefaultAging)); n != 0 {
+		t.Errorf("%d are overdue, none of which has room", n)
+	}
+	if s := c.Status(); s.Cancelled != 1 || s.Success != 1 {
+		t.Errorf("given up: %+v", s)
 	}
 }

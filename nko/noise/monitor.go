@@ -75,6 +75,7 @@ type Monitor struct {
 	assessed   bool // or failed
 	healthy    bool
 	assessedAt time.Time
+	changedAt  time.Time // of E_n
 }
 
 // healthTests are those of equations 6 and 7.
@@ -152,7 +153,11 @@ func (m *Monitor) Facts() *equations.NoiseFacts {
 	facts.Alpha, facts.HealthEntropy = equations.HealthAlpha, m.reference.Entropy
 	facts.RepetitionCutoff, facts.LongestRun = tests.repetition.Cutoff, tests.repetition.Longest
 	facts.Window, facts.ProportionCutoff, facts.LargestCount = tests.proportion.Window, tests.proportion.Cutoff, tests.proportion.Largest
-	facts.Healthy = m.healthy
+	facts.Healthy, facts.Age = m.healthy, time.Since(m.changedAt)
+	if m.smoothing.HalfLife > 0 {
+		s := m.smoothing
+		facts.Smoothing = &s
+	}
 	return &facts
 }
 
@@ -205,7 +210,7 @@ func (m *Monitor) take(samples []byte, now time.Time) error {
 		bit &= 1
 		if m.reference.Entropy > 0 {
 			if !m.tests.add(bit) {
-				m.fail(m.tests)
+				m.fail(m.tests, now)
 				return nil // the burst is of no use
 			}
 		} else {
@@ -216,7 +221,7 @@ func (m *Monitor) take(samples []byte, now time.Time) error {
 			continue
 		}
 		if m.reference.Entropy == 0 {
-			if ok, err := m.begin(); !ok || err != nil {
+			if ok, err := m.begin(now); !ok || err != nil {
 				return err
 			}
 		}
@@ -227,14 +232,14 @@ func (m *Monitor) take(samples []byte, now time.Time) error {
 
 // begin makes the reference of the first full assessment, and has its samples
 // pass the tests that follow from it. It says whether they did. m.mu is held.
-func (m *Monitor) begin() (bool, error) {
+func (m *Monitor) begin(now time.Time) (bool, error) {
 	h := equations.NodeEntropy(
 		equations.MostCommonValueEntropy(m.gathered.Counts[:]),
 		equations.MarkovEntropy(m.gathered.Counts, m.gathered.Transitions), true) / 2
 	tests := newHealthTests(h)
 	for _, bit := range m.first {
 		if !tests.add(bit) {
-			m.fail(tests)
+			m.fail(tests, now)
 			return false, nil
 		}
 	}
@@ -274,12 +279,15 @@ func (m *Monitor) assess(now time.Time) {
 		m.smoothing = equations.SmoothingFacts{}
 		m.logger.Info("the noise source is assessed", "node_entropy", f.Entropy, "failures_before", m.failures)
 	}
-	m.facts, m.assessed, m.healthy, m.assessedAt, m.failures = f, true, true, now, 0
+	m.facts, m.assessed, m.healthy, m.assessedAt, m.changedAt, m.failures = f, true, true, now, now, 0
 }
 
 // fail notes that a health test has failed: nothing that was gathered counts,
 // and E_n is 0. m.mu is held.
-func (m *Monitor) fail(tests healthTests) {
+func (m *Monitor) fail(tests healthTests, now time.Time) {
+	if m.healthy || !m.assessed {
+		m.changedAt = now
+	}
 	if m.healthy || m.failures == 0 {
 		m.logger.Warn("the noise source has failed a health test: node entropy is 0 until it has recovered",
 			"run", tests.repetition.Run, "run_cutoff", tests.repetition.Cutoff,

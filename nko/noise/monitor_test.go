@@ -242,6 +242,9 @@ func TestAssessmentsAreSmoothed(t *testing.T) {
 	if sm := m.Smoothing(); sm == nil || sm.Lambda != 0.5 || sm.Old != before || sm.Latest != f.Assessed || sm.Result != after {
 		t.Errorf("smoothing %+v", m.Smoothing())
 	}
+	if f.Smoothing == nil || *f.Smoothing != *m.Smoothing() || f.Entropy != f.Smoothing.Result {
+		t.Errorf("the facts have another smoothing: %+v", f.Smoothing)
+	}
 }
 
 // Whatever the samples are, E_n is a share, and 0 when it is not healthy.

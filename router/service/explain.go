@@ -137,12 +137,15 @@ func (s *Service) RouterStatus(_ context.Context, r *connect.Request[entroosv1.R
 		SampleSize: uint32(st.SampleSize), SampleAbove: uint32(max(0, config.SampleAbove)),
 		Quantile: config.Quantile, Confidence: config.Confidence,
 		Counters: &entroosv1.RouterCounters{
-			Offered: st.Offered, Placeable: st.Placeable, Placed: st.Admitted, Refused: st.Refused, Cancelled: st.Cancelled,
+			Offered: st.Offered, Placeable: st.Placeable, Placed: st.Admitted, Refused: st.Refused, Cancelled: st.Cancelled, Overdue: uint64(s.cluster.Overdue(s.now())),
 			Scanned: st.Audits, ScannedInTop: st.AuditsInTop,
 		},
 	}
 	if !math.IsNaN(st.Correlation) {
 		answer.EntropyCorrelation = &st.Correlation
+	}
+	if !math.IsNaN(st.RankCorrelation) {
+		answer.EntropyRankCorrelation = &st.RankCorrelation
 	}
 	if c := st.Cycle; c.Arrivals > 0 {
 		answer.Cycle = &entroosv1.QueueCycle{

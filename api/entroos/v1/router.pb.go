@@ -1369,8 +1369,10 @@ type RouterStatusResponse struct {
 	// EntropyCorrelation is Pearson's correlation of the nodes' E_n with the
 	// containers on each; absent where it is not defined.
 	EntropyCorrelation *float64 `protobuf:"fixed64,15,opt,name=entropy_correlation,json=entropyCorrelation,proto3,oneof" json:"entropy_correlation,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// EntropyRankCorrelation is Spearman's of the same.
+	EntropyRankCorrelation *float64 `protobuf:"fixed64,16,opt,name=entropy_rank_correlation,json=entropyRankCorrelation,proto3,oneof" json:"entropy_rank_correlation,omitempty"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *RouterStatusResponse) Reset() {
@@ -1504,6 +1506,13 @@ func (x *RouterStatusResponse) GetConfidence() float64 {
 func (x *RouterStatusResponse) GetEntropyCorrelation() float64 {
 	if x != nil && x.EntropyCorrelation != nil {
 		return *x.EntropyCorrelation
+	}
+	return 0
+}
+
+func (x *RouterStatusResponse) GetEntropyRankCorrelation() float64 {
+	if x != nil && x.EntropyRankCorrelation != nil {
+		return *x.EntropyRankCorrelation
 	}
 	return 0
 }
@@ -1665,8 +1674,11 @@ type RouterCounters struct {
 	Cancelled uint64 `protobuf:"varint,5,opt,name=cancelled,proto3" json:"cancelled,omitempty"`
 	// Sampled decisions that were scanned in full, and those among them whose
 	// choice was among the best 5 %.
-	Scanned       uint64 `protobuf:"varint,6,opt,name=scanned,proto3" json:"scanned,omitempty"`
-	ScannedInTop  uint64 `protobuf:"varint,7,opt,name=scanned_in_top,json=scannedInTop,proto3" json:"scanned_in_top,omitempty"`
+	Scanned      uint64 `protobuf:"varint,6,opt,name=scanned,proto3" json:"scanned,omitempty"`
+	ScannedInTop uint64 `protobuf:"varint,7,opt,name=scanned_in_top,json=scannedInTop,proto3" json:"scanned_in_top,omitempty"`
+	// Overdue replicas have waited past the queue's bound while some node has room
+	// for them; not of all time, but now.
+	Overdue       uint64 `protobuf:"varint,8,opt,name=overdue,proto3" json:"overdue,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1746,6 +1758,13 @@ func (x *RouterCounters) GetScanned() uint64 {
 func (x *RouterCounters) GetScannedInTop() uint64 {
 	if x != nil {
 		return x.ScannedInTop
+	}
+	return 0
+}
+
+func (x *RouterCounters) GetOverdue() uint64 {
+	if x != nil {
+		return x.Overdue
 	}
 	return 0
 }
@@ -1946,7 +1965,7 @@ const file_entroos_v1_router_proto_rawDesc = "" +
 	"\tcpu_milli\x18\r \x01(\x04R\bcpuMilli\x12!\n" +
 	"\fmemory_bytes\x18\x0e \x01(\x04R\vmemoryBytes\"+\n" +
 	"\x13RouterStatusRequest\x12\x14\n" +
-	"\x05brief\x18\x01 \x01(\bR\x05brief\"\x8f\x05\n" +
+	"\x05brief\x18\x01 \x01(\bR\x05brief\"\xeb\x05\n" +
 	"\x14RouterStatusResponse\x12*\n" +
 	"\x11started_unix_nano\x18\x01 \x01(\x03R\x0fstartedUnixNano\x122\n" +
 	"\x05nodes\x18\x02 \x03(\v2\x1c.entroos.v1.RouterNodeStatusR\x05nodes\x12.\n" +
@@ -1966,8 +1985,10 @@ const file_entroos_v1_router_proto_rawDesc = "" +
 	"\n" +
 	"confidence\x18\x0e \x01(\x01R\n" +
 	"confidence\x124\n" +
-	"\x13entropy_correlation\x18\x0f \x01(\x01H\x00R\x12entropyCorrelation\x88\x01\x01B\x16\n" +
-	"\x14_entropy_correlation\"\x87\x02\n" +
+	"\x13entropy_correlation\x18\x0f \x01(\x01H\x00R\x12entropyCorrelation\x88\x01\x01\x12=\n" +
+	"\x18entropy_rank_correlation\x18\x10 \x01(\x01H\x01R\x16entropyRankCorrelation\x88\x01\x01B\x16\n" +
+	"\x14_entropy_correlationB\x1b\n" +
+	"\x19_entropy_rank_correlation\"\x87\x02\n" +
 	"\x10RouterNodeStatus\x12*\n" +
 	"\x04node\x18\x01 \x01(\v2\x16.entroos.v1.RouterNodeR\x04node\x12\x1a\n" +
 	"\bcapacity\x18\x02 \x01(\x01R\bcapacity\x12\x14\n" +
@@ -1978,7 +1999,7 @@ const file_entroos_v1_router_proto_rawDesc = "" +
 	"\fRouterQueued\x12-\n" +
 	"\areplica\x18\x01 \x01(\v2\x13.entroos.v1.ReplicaR\areplica\x12(\n" +
 	"\x10queued_unix_nano\x18\x02 \x01(\x03R\x0equeuedUnixNano\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"\xd8\x01\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\xf2\x01\n" +
 	"\x0eRouterCounters\x12\x18\n" +
 	"\aoffered\x18\x01 \x01(\x04R\aoffered\x12\x1c\n" +
 	"\tplaceable\x18\x02 \x01(\x04R\tplaceable\x12\x16\n" +
@@ -1986,7 +2007,8 @@ const file_entroos_v1_router_proto_rawDesc = "" +
 	"\arefused\x18\x04 \x01(\x04R\arefused\x12\x1c\n" +
 	"\tcancelled\x18\x05 \x01(\x04R\tcancelled\x12\x18\n" +
 	"\ascanned\x18\x06 \x01(\x04R\ascanned\x12$\n" +
-	"\x0escanned_in_top\x18\a \x01(\x04R\fscannedInTop\"\xe1\x01\n" +
+	"\x0escanned_in_top\x18\a \x01(\x04R\fscannedInTop\x12\x18\n" +
+	"\aoverdue\x18\b \x01(\x04R\aoverdue\"\xe1\x01\n" +
 	"\n" +
 	"QueueCycle\x12&\n" +
 	"\x0fbegan_unix_nano\x18\x01 \x01(\x03R\rbeganUnixNano\x12&\n" +
