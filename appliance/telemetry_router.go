@@ -69,7 +69,7 @@ func placementFacts(s *entroosv1.RouterStatusResponse, own string) (*equations.P
 func decisionFacts(d *entroosv1.PlacementDecision) (equations.DecisionFacts, error) {
 	r := d.GetReplica()
 	f := equations.DecisionFacts{
-		Replica: r.GetName(), Entropy: 1, Chosen: -1, // an E_c that is not known counts as 1
+		Replica: r.GetName(), Entropy: router.UnknownEntropy, Chosen: -1,
 		Target: d.GetTarget(), Weight: d.GetWeight(), Threshold: d.GetThreshold(),
 		Demands: []float64{float64(r.GetCpuMilli()), float64(r.GetMemoryBytes())},
 	}

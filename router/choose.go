@@ -27,7 +27,7 @@ type scratch struct {
 
 // choose returns the best node for the replica, if there is one.
 func (c *Cluster) choose(r *replica) (choice, bool) {
-	if c.config.SampleAbove < 0 || len(c.nodes) <= max(c.config.SampleAbove, 2*c.sample) {
+	if c.config.SampleAbove < 0 || len(c.nodes) <= c.config.SampleAbove || (len(c.nodes)+1)/2 <= c.sample {
 		return c.scan(r)
 	}
 	found, largest, enough := c.draw(r)

@@ -2,6 +2,7 @@ package router
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"testing"
 )
@@ -157,5 +158,27 @@ func TestMillionNodes(t *testing.T) {
 	}
 	if s := c.Status(); s.Nodes != 1_000_000 || s.Placed != 101 {
 		t.Errorf("%+v", s)
+	}
+}
+
+// A sample as large as numbers go is no sample: nothing is drawn for it.
+func TestSampleLargerThanTheCluster(t *testing.T) {
+	config := DefaultConfig()
+	config.SampleAbove = 2
+	for _, size := range []int{5, math.MaxInt/2 + 1, math.MaxInt} {
+		c, err := New(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 10 {
+			if _, err := c.SetNodes(start, node(fmt.Sprint(i), 1000, 1<<30, 0.5)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.sample = size
+		place(t, c, Replica{ID: "r", CPU: 10})
+		if c.scratch.draw != 0 {
+			t.Errorf("a sample of %d was drawn from 10 nodes", size)
+		}
 	}
 }

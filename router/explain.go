@@ -65,13 +65,25 @@ func (c *Cluster) Explain(id string) (Explanation, error) {
 		e.Recorded, e.EntropyLeftOut = true, r.leftOut
 		e.Candidates = slices.Clone(r.seen)
 	default:
-		m := r.on
-		c.uncommit(r) // as it would be without it
-		e.Candidates = c.candidates(r)
-		c.commit(r, m)
+		e.Candidates = c.candidatesWithout(r)
 	}
 	e.arrange()
 	return e, nil
+}
+
+// candidatesWithout looks at every node for a replica that is placed, as it would
+// be without it. Nothing is changed, nor is any order.
+func (c *Cluster) candidatesWithout(r *replica) []Candidate {
+	m := r.on
+	running, ports := slices.Clone(m.running), slices.Clone(m.ports)
+	c.uncommit(r)
+	candidates := c.candidates(r)
+	c.commit(r, m)
+	m.running, m.ports = running, ports
+	for i, other := range running {
+		other.slot = i
+	}
+	return candidates
 }
 
 // Consider tells how a replica that is not in the cluster would be decided on

@@ -1,6 +1,10 @@
 package router
 
-import "testing"
+import (
+	"fmt"
+	"slices"
+	"testing"
+)
 
 func TestExplainInALargeCluster(t *testing.T) {
 	nodes, _ := drawCluster(RecordedNodes+1, 0, 1)
@@ -79,5 +83,28 @@ func TestExplainAdopted(t *testing.T) {
 	}
 	if _, err := c.Consider(Replica{}); err == nil {
 		t.Error("an invalid replica is considered")
+	}
+}
+
+// To explain a replica that was adopted leaves all as it was, order included.
+func TestExplainChangesNothing(t *testing.T) {
+	c := newCluster(t, node("a", 1000, 1<<30, 0.5))
+	for i := range 4 {
+		r := Replica{ID: fmt.Sprint(i), CPU: 100, Ports: []HostPort{{Protocol: "tcp", Port: uint16(80 + i)}}}
+		if err := c.Adopt(start, r, "a"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m := c.nodes[0]
+	running, ports := slices.Clone(m.running), slices.Clone(m.ports)
+	for i := range 4 {
+		e, err := c.Explain(fmt.Sprint(i))
+		if err != nil || e.Candidates[0].Usage != 0.3 {
+			t.Fatalf("%+v, %v: want what is used without it", e, err)
+		}
+		if !slices.Equal(m.running, running) || !slices.Equal(m.ports, ports) {
+			t.Errorf("explaining %d has changed an order", i)
+		}
+		checkCluster(t, c)
 	}
 }

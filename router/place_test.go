@@ -323,6 +323,19 @@ func TestTheta(t *testing.T) {
 	}
 }
 
+// The kernel shares by the weights that it is given.
+func TestSharesOfBoundedWeights(t *testing.T) {
+	c := newCluster(t, node("a", 1000, 1<<30, 0.5))
+	place(t, c, Replica{ID: "0", Weight: MaxWeight})
+	for i := range 299 {
+		place(t, c, Replica{ID: fmt.Sprint(1 + i), Weight: 1})
+	}
+	s := c.Nodes()[0].Shares
+	if want := 0.2 * 10000 / (10000 + 299*3); s[0].CPUWeight != 10000 || s[1].CPUWeight != 3 || math.Abs(s[0].Entitlement-want) > 1e-12 {
+		t.Errorf("%+v, %+v, want an entitlement of %v", s[0], s[1], want)
+	}
+}
+
 func TestShares(t *testing.T) {
 	c := newCluster(t, node("a", 1000, 1<<30, 0.5))
 	place(t, c, Replica{ID: "x", Weight: 300}, Replica{ID: "y"})

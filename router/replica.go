@@ -31,6 +31,10 @@ type Replica struct {
 
 const maxWaited = 365 * 24 * time.Hour
 
+// UnknownEntropy is what E_c counts as where an image is not measured: it has
+// half of a head start in the queue.
+const UnknownEntropy = 0.5
+
 // DefaultWeight is the weight of a replica that states none.
 const DefaultWeight = 100
 

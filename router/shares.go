@@ -20,15 +20,19 @@ type Share struct {
 func (m *member) shares(budget float64) []Share {
 	running := slices.Clone(m.running)
 	slices.SortFunc(running, func(a, b *replica) int { return cmp.Compare(a.ID, b.ID) })
-	var total uint64
+	var given uint64
 	for _, r := range running {
-		total += r.weight()
+		given += r.weight()
 	}
-	mean := float64(total) / float64(max(1, len(running)))
+	mean := float64(given) / float64(max(1, len(running)))
 	shares := make([]Share, len(running))
+	var total uint64 // the kernel shares by what it is given, rounded and bounded
 	for i, r := range running {
-		w := r.weight()
-		shares[i] = Share{r.ID, equations.CPUWeight(float64(w), mean), equations.Entitlement(w, total, budget)}
+		shares[i] = Share{Replica: r.ID, CPUWeight: equations.CPUWeight(float64(r.weight()), mean)}
+		total += shares[i].CPUWeight
+	}
+	for i := range shares {
+		shares[i].Entitlement = equations.Entitlement(shares[i].CPUWeight, total, budget)
 	}
 	return shares
 }

@@ -99,7 +99,7 @@ func (env *environment) printExplanation(e *entroosv1.ExplainResponse) error {
 	about.row("Container:", d.Replica.GetName())
 	about.row("Decision:", decisionText(e))
 	about.row("Demand:", demandText(d.Replica))
-	entropy := "not known, counts as 1"
+	entropy := "not known, counts as 0.5"
 	if d.Replica.Entropy != nil {
 		entropy = numberText(d.Replica.GetEntropy())
 	}

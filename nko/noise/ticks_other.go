@@ -1,13 +1,11 @@
-//go:build !amd64
+//go:build !amd64 && !arm64
 
 package noise
 
-import "time"
-
 // timerName is part of the source's name.
-const timerName = "monotonic clock"
+const timerName = "no timer"
 
-var started = time.Now()
-
-// ticks reads the monotonic clock.
-func ticks() uint64 { return uint64(time.Since(started)) }
+// ticks stands still, which the health tests refuse: the monotonic clock is no
+// stand-in for a raw counter. Where a step of its counter is not a whole number
+// of nanoseconds, the lowest bit of a time is a pattern of rounding.
+func ticks() uint64 { return 0 }

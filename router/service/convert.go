@@ -34,7 +34,7 @@ func replicaOf(r *entroosv1.Replica, waited time.Duration) (router.Replica, erro
 	wrong := func(err error) (router.Replica, error) {
 		return router.Replica{}, fmt.Errorf("replica %s: %w", r.GetName(), err)
 	}
-	given := router.Replica{ID: r.GetId(), Entropy: 1, Waited: waited}
+	given := router.Replica{ID: r.GetId(), Entropy: router.UnknownEntropy, Waited: waited}
 	if r.Entropy != nil {
 		given.Entropy = r.GetEntropy()
 	}

@@ -178,6 +178,7 @@ func (s *Service) RouterStatus(_ context.Context, r *connect.Request[entroosv1.R
 
 // addQueue adds those that wait, the one that has waited longest first.
 func (s *Service) addQueue(answer *entroosv1.RouterStatusResponse) error {
+	words := s.inWords()
 	for id, have := range s.replicas {
 		if have.placed == nil {
 			continue
@@ -187,7 +188,7 @@ func (s *Service) addQueue(answer *entroosv1.RouterStatusResponse) error {
 			return fmt.Errorf("replica %s: %w", id, err)
 		}
 		answer.Queue = append(answer.Queue, &entroosv1.RouterQueued{
-			Replica: have.Replica, QueuedUnixNano: unixNano(e.Since), Reason: s.inWords().Replace(e.Decision.Reason),
+			Replica: have.Replica, QueuedUnixNano: unixNano(e.Since), Reason: words.Replace(e.Decision.Reason),
 		})
 	}
 	slices.SortFunc(answer.Queue, func(a, b *entroosv1.RouterQueued) int { return int(a.GetQueuedUnixNano() - b.GetQueuedUnixNano()) })

@@ -174,6 +174,19 @@ func TestSyncLeavesOutABadReplica(t *testing.T) {
 	}
 }
 
+// An image that is not measured is not ahead of all that are.
+func TestUnknownEntropy(t *testing.T) {
+	s := newService(t)
+	tellSync(t, s, box("a", 0.9), true, wants("1", 1000))
+	known, high := wants("known", 1000), 0.8
+	known.Entropy = &high
+	unknown, first := ask(t, s, "a", wants("unknown", 1000), 0), ask(t, s, "a", known, 0)
+	s.release("1")
+	if len(first) != 1 || len(unknown) != 0 {
+		t.Errorf("known is on %q, unknown on %q", on(t, s, "known"), on(t, s, "unknown"))
+	}
+}
+
 // Who waits for a node that is kept free is told when that ends, though nothing
 // else happens.
 func TestHoldLapses(t *testing.T) {

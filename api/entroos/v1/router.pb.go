@@ -237,7 +237,7 @@ type Replica struct {
 	// Constraints as WorkloadSpec has them.
 	Constraints []string `protobuf:"bytes,8,rep,name=constraints,proto3" json:"constraints,omitempty"`
 	// Entropy is E_c, the normalised entropy of the image's bytes, in [0, 1];
-	// without it, it is not known and counts as 1.
+	// without it, it is not known and counts as 0.5.
 	Entropy       *float64 `protobuf:"fixed64,9,opt,name=entropy,proto3,oneof" json:"entropy,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
