@@ -103,8 +103,7 @@ func missed(marks []simulation.Mark) error {
 func (env *environment) printSimulated(r *simulation.Result, v simulation.Verification, marks []simulation.Mark, paths []string) error {
 	var out strings.Builder
 	p, t := r.Parameters, &r.Total
-	fmt.Fprintf(&out, "Production test: %d runs (seeds %d to %d) of %d nodes and %s containers; w = %g, T = %g, θ = %g\n\n",
-		p.Runs, p.Seed, p.Seed+uint64(p.Runs-1), p.Nodes, p.Containers, r.Model.Weight, r.Model.Target, r.Model.Theta)
+	fmt.Fprintf(&out, "Production test: %s, θ = %g\n\n", p, r.Model.Theta)
 	figures := newTable("FIGURE", "ENTROOS", "MUST BE", "VERDICT", "PROTOTYPE", "ITS THRESHOLD")
 	for _, m := range marks {
 		figures.row(m.Name, number(m.Value, m.Digits)+m.Suffix(), m.Required, string(m.Verdict), m.Prototype, m.Threshold)

@@ -24,6 +24,22 @@ func Default() Parameters {
 	return Parameters{Runs: 500, Nodes: 10, Containers: Range{50, 100}, Seed: 1}
 }
 
+// String says what is run.
+func (p Parameters) String() string {
+	runs, nodes := fmt.Sprintf("1 run (seed %d)", p.Seed), "1 node"
+	if p.Runs > 1 {
+		runs = fmt.Sprintf("%d runs (seeds %d to %d)", p.Runs, p.Seed, p.Seed+uint64(p.Runs-1))
+	}
+	if p.Nodes > 1 {
+		nodes = fmt.Sprintf("%d nodes", p.Nodes)
+	}
+	containers := p.Containers.String() + " containers"
+	if p.Containers.Most == 1 {
+		containers = "1 container"
+	}
+	return fmt.Sprintf("%s of %s and %s; w = %g, T = %g", runs, nodes, containers, Weight, Target)
+}
+
 // Bounds of what can be asked for.
 const (
 	MaxRuns       = 100_000

@@ -45,7 +45,7 @@ func newFigure(title, x, y string, r *simulation.Result) *figure {
 	f := &figure{Plot: plot.New()}
 	f.Title.Text = title
 	f.Title.Padding = 8
-	f.notes = []string{setting(r.Parameters)}
+	f.notes = []string{r.Parameters.String() + "."}
 	f.X.Label.Text, f.Y.Label.Text = x, y
 	f.X.Label.Padding, f.Y.Label.Padding = 3, 3
 	for style, size := range map[*text.Style]vg.Length{
@@ -61,21 +61,6 @@ func newFigure(title, x, y string, r *simulation.Result) *figure {
 	grid.Horizontal.Color, grid.Horizontal.Width = grey, 0.5
 	f.Add(grid)
 	return f
-}
-
-// setting says what was run.
-func setting(p simulation.Parameters) string {
-	runs := "1 run"
-	seeds := fmt.Sprintf("seed %d", p.Seed)
-	if p.Runs > 1 {
-		runs = fmt.Sprintf("%d runs", p.Runs)
-		seeds = fmt.Sprintf("seeds %d–%d", p.Seed, p.Seed+uint64(p.Runs-1))
-	}
-	nodes := "1 node"
-	if p.Nodes > 1 {
-		nodes = fmt.Sprintf("%d nodes", p.Nodes)
-	}
-	return fmt.Sprintf("%s (%s) of %s and %s containers; w = %g, T = %g.", runs, seeds, nodes, p.Containers, simulation.Weight, simulation.Target)
 }
 
 func sans(size vg.Length) font.Font {

@@ -57,7 +57,7 @@ func TestPicturesTellTheResult(t *testing.T) {
 	}
 	pictures := draw(t, p)
 	for i, want := range [][]string{
-		{"utilisation", "CPU utilisation (% of the node)", "target, 20 %", "with the governor", "without a governor", "seeds 1–60"},
+		{"utilisation", "CPU utilisation (% of the node)", "target, 20 %", "with the governor", "without a governor", "seeds 1 to 60"},
 		{"entropy", "containers on the node", "line fitted", "(bit per bit)"},
 		{"correlation", "number of runs", "prototype, 0.3042", "mean 0.", "(dimensionless)"},
 	} {
