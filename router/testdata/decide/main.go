@@ -1,5 +1,5 @@
-// Decide makes 10,000 decisions and writes every bit of them, so that builds
-// for different processors can be compared.
+// Decide makes 10,000 decisions and 5,000 steps of governors and writes every bit
+// of them, so that builds for different processors can be compared.
 package main
 
 import (
@@ -11,6 +11,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/entroos/entroos/equations"
 	"github.com/entroos/entroos/router"
 )
 
@@ -21,8 +22,23 @@ func main() {
 	for seed := uint64(0); made < 10_000; seed++ {
 		made += decide(out, seed)
 	}
+	govern(out)
 	if err := out.Flush(); err != nil {
 		log.Fatal(err)
+	}
+}
+
+// govern has governors of drawn gains take steps (29).
+func govern(out *bufio.Writer) {
+	g := rand.New(rand.NewPCG(29, 29))
+	fraction := func() float64 { return float64(g.Uint64N(1<<53)) / (1 << 53) }
+	for range 1000 {
+		governor := equations.Governor{Target: fraction(), Kp: fraction(), Ki: fraction(), Max: 1}
+		state := governor.Start()
+		for range 5 {
+			state = governor.Step(state, fraction(), time.Duration(g.Uint64N(1e9)))
+			fmt.Fprintf(out, "q %016x e %016x\n", math.Float64bits(state.Quota), math.Float64bits(state.Error))
+		}
 	}
 }
 
