@@ -66,7 +66,7 @@ func failOwn(c *cobra.Command) {
 func (env *environment) runDetached(ctx context.Context, b *box, spec *entroosv1.WorkloadSpec, asJSON bool) error {
 	stream := b.Run(ctx)
 	defer stream.CloseResponse()
-	created, err := env.startRun(stream, &entroosv1.RunStart{Spec: spec, Detach: true})
+	created, err := env.startRun(ctx, stream, &entroosv1.RunStart{Spec: spec, Detach: true})
 	if err != nil {
 		return err
 	}
@@ -81,7 +81,7 @@ func (env *environment) runDetached(ctx context.Context, b *box, spec *entroosv1
 type runStream = connect.BidiStreamForClient[entroosv1.RunRequest, entroosv1.RunResponse]
 
 // startRun asks for a container and waits until there is one.
-func (env *environment) startRun(stream *runStream, start *entroosv1.RunStart) (*entroosv1.Container, error) {
+func (env *environment) startRun(ctx context.Context, stream *runStream, start *entroosv1.RunStart) (*entroosv1.Container, error) {
 	req := &entroosv1.RunRequest{Request: &entroosv1.RunRequest_Start{Start: start}}
 	// io.EOF says that the box has ended the call; Receive says why.
 	if err := stream.Send(req); err != nil && !errors.Is(err, io.EOF) {
@@ -92,6 +92,9 @@ func (env *environment) startRun(stream *runStream, start *entroosv1.RunStart) (
 			return nil, err
 		}
 	}
+	// The wait for a place may be long. HTTP/2 notices that it is given up only
+	// when there is no more of the request to wait for.
+	defer context.AfterFunc(ctx, func() { _ = stream.CloseRequest() })()
 	for {
 		res, err := stream.Receive()
 		if err != nil {
@@ -131,7 +134,7 @@ func (env *environment) runAttached(ctx context.Context, b *box, spec *entroosv1
 	}
 	stream := b.Run(ctx)
 	defer stream.CloseResponse()
-	created, err := env.startRun(stream, &entroosv1.RunStart{Spec: spec, Window: a.window()})
+	created, err := env.startRun(ctx, stream, &entroosv1.RunStart{Spec: spec, Window: a.window()})
 	if err != nil {
 		return err
 	}
