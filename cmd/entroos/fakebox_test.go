@@ -30,6 +30,7 @@ import (
 type fakeBox struct {
 	entroosv1connect.UnimplementedAdminServiceHandler
 	entroosv1connect.UnimplementedLedgerServiceHandler
+	entroosv1connect.UnimplementedRouterServiceHandler
 
 	mu       sync.Mutex
 	requests []proto.Message
@@ -67,6 +68,7 @@ func (b *fakeBox) server() *http.Server {
 	mux := http.NewServeMux()
 	mux.Handle(entroosv1connect.NewAdminServiceHandler(b))
 	mux.Handle(entroosv1connect.NewLedgerServiceHandler(b))
+	mux.Handle(entroosv1connect.NewRouterServiceHandler(b))
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
 	protocols.SetHTTP1(true)
@@ -203,6 +205,9 @@ func (b *fakeBox) StopContainer(_ context.Context, r *connect.Request[entroosv1.
 
 func (b *fakeBox) StartContainer(_ context.Context, r *connect.Request[entroosv1.StartContainerRequest]) (*connect.Response[entroosv1.StartContainerResponse], error) {
 	b.note(r.Msg)
+	if r.Msg.Container == "large" {
+		return connect.NewResponse(&entroosv1.StartContainerResponse{Container: queuedContainer(nil)}), nil
+	}
 	return connect.NewResponse(&entroosv1.StartContainerResponse{}), nil
 }
 
@@ -255,6 +260,20 @@ func (b *fakeBox) Run(ctx context.Context, stream *connect.BidiStream[entroosv1.
 		return connect.NewError(connect.CodeNotFound, errors.New("no image is named missing; import it"))
 	}
 	created := &entroosv1.Container{Id: containerID, Spec: start.GetSpec()}
+	if start.GetSpec().GetImage() == "large" {
+		queued := queuedContainer(start.GetSpec())
+		if start.Detach {
+			return stream.Send(&entroosv1.RunResponse{Response: &entroosv1.RunResponse_Created{Created: queued}})
+		}
+		if err := stream.Send(&entroosv1.RunResponse{Response: &entroosv1.RunResponse_Queued{Queued: &entroosv1.RunQueued{Container: queued, Reason: queued.QueuedReason}}}); err != nil {
+			return err
+		}
+		if start.GetSpec().GetName() == "never" {
+			<-ctx.Done()
+			b.signals <- 0
+			return ctx.Err()
+		}
+	}
 	if err := stream.Send(&entroosv1.RunResponse{Response: &entroosv1.RunResponse_Created{Created: created}}); err != nil || start.Detach {
 		return err
 	}
