@@ -17,7 +17,7 @@ func (b *Box) StartGovernor() error {
 	target, terr := b.target(b.Config())
 	g, err := governor.New(governor.Config{
 		Cgroup: cgroupRoot, Proc: "/proc", Sys: "/sys", CPUs: goruntime.NumCPU(), Target: target,
-		Containers: b.Workloads.Governed, Logger: b.Logger,
+		Containers: b.Workloads.Governed, Making: b.Workloads.Making, Logger: b.Logger,
 	})
 	if err != nil {
 		return errors.Join(terr, err)

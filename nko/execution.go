@@ -95,6 +95,8 @@ func (t *task) execute(ctx context.Context, e *Execution, io runtime.IO, started
 	Go("start record", func() {
 		begun <- Protect("start record", func() error { return t.all.store.Begin(start, starting) })
 	})
+	made := t.all.beginMaking()
+	defer made()
 	container, err := t.all.engine.Create(ctx, t.id, workload, io)
 	if berr := <-begun; berr != nil {
 		err := fmt.Errorf("container %s is not started: its start record cannot be written: %w", t.name(), berr)
@@ -108,6 +110,7 @@ func (t *task) execute(ctx context.Context, e *Execution, io runtime.IO, started
 			err = errors.Join(err, discard(container))
 		}
 	}
+	made()
 	if err != nil {
 		return t.startFailed(start, e, err, started), false
 	}

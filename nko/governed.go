@@ -1,6 +1,8 @@
 package nko
 
 import (
+	"sync"
+
 	"github.com/entroos/entroos/nko/governor"
 )
 
@@ -9,7 +11,8 @@ import (
 // least. The governor then gives it its own.
 const StartWeight = maxCPUWeight
 
-// OnChange has f called when another set of containers runs. It must not wait.
+// OnChange has f called when another set of containers runs, or is made. It must
+// not wait.
 func (w *Workloads) OnChange(f func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -23,6 +26,25 @@ func (w *Workloads) tellChange() {
 	if f != nil {
 		f()
 	}
+}
+
+// beginMaking notes that a container is being made, until made is called.
+func (w *Workloads) beginMaking() (made func()) {
+	count := func(n int) {
+		w.mu.Lock()
+		w.making += n
+		w.mu.Unlock()
+		w.tellChange()
+	}
+	count(1)
+	return sync.OnceFunc(func() { count(-1) })
+}
+
+// Making says whether a container is being made: its process does not run yet.
+func (w *Workloads) Making() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.making > 0
 }
 
 // Governed gives the containers whose processes run, with their shares of the

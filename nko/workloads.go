@@ -47,7 +47,8 @@ type Workloads struct {
 
 	mu       sync.Mutex
 	tasks    map[string]*task // by id
-	changed  func()           // another set of containers runs; may be nil
+	changed  func()           // another set of containers runs or is made; may be nil
+	making   int              // how many are being made
 	stopping bool
 	problem  string
 	running  sync.WaitGroup // tasks under way

@@ -23,6 +23,8 @@ const (
 	// go. Of the kernel's default period of 100 ms that is two points of a
 	// hundred, of this one less than one.
 	Period = 250 * time.Millisecond
+	// longestStart bounds how long a container's start may have all CPUs.
+	longestStart = 5 * time.Second
 	// longestStep bounds the Δt of a step: what was late is not made up for.
 	longestStep = 2 * Interval
 	// halfLife is that of the utilisation which people are told.
@@ -47,7 +49,9 @@ type Config struct {
 	Target float64 // T, in (0, 1]; Ungoverned is none
 	// Containers gives those that run.
 	Containers func() []Container
-	Logger     *slog.Logger
+	// Making says whether a container is being made, which Wake tells of.
+	Making func() bool
+	Logger *slog.Logger
 }
 
 // Governor is the box's CPU governor. Its zero value is not usable: use New.
@@ -63,8 +67,9 @@ type Governor struct {
 	held       quota // what the kernel holds for the workloads
 	retarget   bool  // the controller is not that of target
 
-	active bool // the box is under load
-	calm   int  // Intervals without load in a row
+	haste  time.Time // since when a container's start has all CPUs; zero: none has
+	active bool      // the box is under load
+	calm   int       // Intervals without load in a row
 	last   counters
 	seen   observation
 	facts  *equations.GovernorFacts // of the last step; nil when ungoverned
@@ -164,7 +169,7 @@ func (g *Governor) Serve(ctx context.Context) (err error) {
 // begin takes the first counts.
 func (g *Governor) begin() (err error) {
 	g.mu.Lock()
-	g.retarget, g.active, g.step = true, false, nil
+	g.retarget, g.active, g.step, g.haste = true, false, nil, time.Time{}
 	clear(g.weights)
 	g.energy = findEnergy(g.config.Sys)
 	g.last, err = g.count()
@@ -194,7 +199,8 @@ func (g *Governor) follow() error {
 	if err != nil {
 		return err
 	}
-	if !g.retarget && !fresh {
+	making := g.config.Making()
+	if !g.retarget && !fresh && !making && g.haste.IsZero() {
 		return nil
 	}
 	if g.retarget {
@@ -206,15 +212,37 @@ func (g *Governor) follow() error {
 	}
 	// Work may come: from here on it is looked at closely.
 	g.active, g.calm = g.target < Ungoverned, 0
-	if time.Since(g.last.at) > Interval {
-		return g.measure()
+	if time.Since(g.last.at) > Interval || !making && !g.haste.IsZero() {
+		if err := g.measure(); err != nil {
+			return err
+		}
+	}
+	return g.hasten(making)
+}
+
+// hasten lets a container that is being made on a box which uses less than half
+// of its target have all CPUs: the target is one of the mean, and a start at a
+// fifth of the speed helps nobody.
+func (g *Governor) hasten(making bool) error {
+	switch hurried := !g.haste.IsZero(); {
+	case g.target >= Ungoverned:
+		g.haste = time.Time{}
+	case hurried && (!making || time.Since(g.haste) >= longestStart):
+		g.haste = time.Time{}
+		return g.start()
+	case !hurried && making && g.step == nil && g.seen.smooth < g.target/2:
+		g.haste = time.Now()
+		return g.beginAt(equations.GovernorState{Quota: 1})
 	}
 	return nil
 }
 
 // start puts the controller where it begins: q₀ = T.
-func (g *Governor) start() error {
-	g.state, g.facts = g.controller.Start(), nil
+func (g *Governor) start() error { return g.beginAt(g.controller.Start()) }
+
+// beginAt has the controller go on from a state.
+func (g *Governor) beginAt(s equations.GovernorState) error {
+	g.state, g.facts = s, nil
 	if g.target >= Ungoverned {
 		g.held = quota{}
 		return g.cgroups.unlimited()
@@ -253,6 +281,9 @@ func (g *Governor) look() error {
 	}
 	if g.target >= Ungoverned {
 		return nil
+	}
+	if !g.haste.IsZero() {
+		return g.hasten(g.config.Making())
 	}
 	u, throttled := g.seen.utilisation, g.seen.throttling
 	loaded := u.Utilisation >= g.target/2 || throttled.throttled > 0

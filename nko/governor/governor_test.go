@@ -444,3 +444,66 @@ func TestSettlesFromAnywhere(t *testing.T) {
 		}
 	})
 }
+
+// A container's start on a quiet box has all CPUs, but for so long only, and not
+// again and again.
+func TestHastensStarts(t *testing.T) {
+	simulate(t, 2, 0.2, func(k *kernel, g *governor.Governor) {
+		making := func(now bool) {
+			k.making, k.demand = now, 0
+			if now {
+				k.demand = 1
+			}
+			g.Wake()
+			synctest.Wait()
+		}
+		check := func(what string, want float64) {
+			t.Helper()
+			if q := k.quota(); math.Abs(q-want) > 1e-6 {
+				t.Errorf("%s the workloads may use %v, not %v", what, q, want)
+			}
+		}
+		k.system = 0.01
+		k.run(30 * time.Second)
+		making(true)
+		check("while a container is made", 1)
+		var facts equations.Telemetry
+		if err := g.Facts(&facts); err != nil || equations.CPUQuota(facts.Governor.After.Quota, 2, facts.Governor.Period) != facts.Governor.Quota {
+			t.Errorf("%+v, %v", facts.Governor, err)
+		}
+		k.run(time.Second)
+		making(false)
+		check("then", 0.2)
+		k.run(30 * time.Second)
+
+		making(true)
+		k.run(7 * time.Second)
+		if q := k.quota(); q > 0.3 {
+			t.Errorf("a start that does not end leaves the workloads %v", q)
+		}
+		making(false)
+		k.run(time.Minute)
+
+		busy, at := k.busy, time.Now()
+		for range 120 { // one after the other
+			making(true)
+			k.run(time.Second)
+			making(false)
+			k.run(time.Second)
+		}
+		if u := float64(k.busy-busy) / float64(time.Since(at)) / 2; u > 0.25 {
+			t.Errorf("starts one after the other use %v of the box", u)
+		}
+
+		k.demand = 1
+		k.run(20 * time.Second)
+		k.making = true
+		g.Wake()
+		synctest.Wait()
+		if q := k.quota(); q > 0.3 {
+			t.Errorf("on a saturated box a start has %v", q)
+		}
+		k.making = false
+		k.within("saturated", 0.2)
+	})
+}

@@ -31,6 +31,8 @@ type kernel struct {
 	// countedTwice is a share of the workloads' time that counts more than once.
 	overhead float64
 
+	making bool // a container
+
 	now               int // periods since the start
 	busy, work        time.Duration
 	periods, throttle int
@@ -223,6 +225,7 @@ func (k *kernel) config(target float64) governor.Config {
 			}
 			return all
 		},
+		Making: func() bool { return k.making },
 		Logger: slog.New(slog.DiscardHandler),
 	}
 }
