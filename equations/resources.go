@@ -116,13 +116,13 @@ type Governor struct {
 
 // NewGovernor is the controller for a target, with the gains that EntroOS uses:
 // K_p = 0.1 and K_i = 0.6/s put the poles at 1/2 and −1/5 for Δt = 1 s and at
-// −1/2 and 1/5 for 2 s, and are stable up to Δt = 3 s. q_k stays from T/10 to
+// −1/2 and 1/5 for 2 s, and are stable up to Δt = 3 s. q_k stays from T/4 to
 // 1.25·T, at most 1: were it to rise further while little is wanted, a load that
 // comes to want hardly more than T would stay above it by a point for over 10 s.
 // target is clamped to [0, 1].
 func NewGovernor(target float64) Governor {
 	t := clamp01(target)
-	return Governor{Target: t, Kp: 0.1, Ki: 0.6, Min: t / 10, Max: min(1, 1.25*t)}
+	return Governor{Target: t, Kp: 0.1, Ki: 0.6, Min: t / 4, Max: min(1, 1.25*t)}
 }
 
 // GovernorState is what a governor knows between two steps.

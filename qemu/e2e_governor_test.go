@@ -111,6 +111,10 @@ func TestGovernor(t *testing.T) {
 		}
 	}
 	near("by default", 0.2, 0.01)
+	b.until("a judgement of the step", func() (bool, string) {
+		out, _, _ := b.try("equations", "check", "--json")
+		return !strings.Contains(out, "stayed for 10 s"), out
+	})
 	b.checkRows(22, 25, 26, 27, 28, 29, 30, 32, 33, 34, 35, 39)
 	if out := b.run("status"); !strings.Contains(out, "target 20 %") {
 		t.Errorf("status does not tell the target:\n%s", out)

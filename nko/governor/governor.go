@@ -86,6 +86,7 @@ type Governor struct {
 type observation struct {
 	utilisation equations.UtilisationFacts
 	smooth      float64
+	workloads   float64 // the utilisation by these alone, smoothed likewise
 	smoothing   []equations.SmoothingFacts
 	throttling  throttling // Δ of it
 	pressure    []equations.PressureFacts
@@ -220,8 +221,8 @@ func (g *Governor) follow() error {
 	return g.hasten(making)
 }
 
-// hasten lets a container that is being made on a box which uses less than half
-// of its target have all CPUs: the target is one of the mean, and a start at a
+// hasten lets a container that is being made while containers use less than half
+// of the target have all CPUs: the target is one of the mean, and a start at a
 // fifth of the speed helps nobody.
 func (g *Governor) hasten(making bool) error {
 	switch hurried := !g.haste.IsZero(); {
@@ -230,7 +231,7 @@ func (g *Governor) hasten(making bool) error {
 	case hurried && (!making || time.Since(g.haste) >= longestStart):
 		g.haste = time.Time{}
 		return g.start()
-	case !hurried && making && g.step == nil && g.seen.smooth < g.target/2:
+	case !hurried && making && g.step == nil && g.seen.workloads < g.target/2:
 		g.haste = time.Now()
 		return g.beginAt(equations.GovernorState{Quota: 1})
 	}

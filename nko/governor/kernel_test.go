@@ -38,7 +38,6 @@ type kernel struct {
 	periods, throttle int
 	stalled           time.Duration
 	stall             float64 // share of the time that all wait for memory
-	energy            uint64
 	containers        []*simulatedContainer
 	used              func(period int) float64 // extra system use
 }

@@ -12,6 +12,7 @@ import (
 type counters struct {
 	at         time.Time
 	busy       time.Duration // of all CPUs together
+	workloads  time.Duration // what of it these were
 	throttling throttling
 	stalled    []time.Duration // in the order of resources
 }
@@ -32,7 +33,7 @@ func (g *Governor) count() (c counters, err error) {
 	if err != nil {
 		return c, err
 	}
-	c.at, c.busy, c.throttling = time.Now(), whole.usage, workloads.throttling
+	c.at, c.busy, c.workloads, c.throttling = time.Now(), whole.usage, workloads.usage, workloads.throttling
 	for _, r := range resources {
 		stalled, err := readPressure(filepath.Join(g.config.Proc, "pressure", r.name), r.kind)
 		if err != nil {
@@ -64,9 +65,11 @@ func (g *Governor) measure() error {
 	}
 	u := equations.Utilisation(o.utilisation.Busy, elapsed, g.config.CPUs)
 	o.utilisation.Utilisation = u
+	o.workloads = equations.Utilisation(max(0, now.workloads-last.workloads), elapsed, g.config.CPUs)
 	if o.smooth = u; g.seen.utilisation.Elapsed > 0 {
 		lambda := equations.Decay(elapsed, halfLife)
 		o.smooth = equations.Smooth(g.seen.smooth, u, lambda)
+		o.workloads = equations.Smooth(g.seen.workloads, o.workloads, lambda)
 		o.smoothing = []equations.SmoothingFacts{{
 			Quantity: "utilisation", Elapsed: elapsed, HalfLife: halfLife, Lambda: lambda,
 			Old: g.seen.smooth, Latest: u, Result: o.smooth,
