@@ -112,6 +112,7 @@ func TestGovernor(t *testing.T) {
 	}
 	near("by default", 0.2, 0.01)
 	b.until("a judgement of the step", func() (bool, string) {
+		time.Sleep(settle) // each look is a load of its own
 		out, _, _ := b.try("equations", "check", "--json")
 		return !strings.Contains(out, "stayed for 10 s"), out
 	})

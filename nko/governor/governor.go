@@ -87,6 +87,7 @@ type observation struct {
 	utilisation equations.UtilisationFacts
 	smooth      float64
 	workloads   float64 // the utilisation by these alone, smoothed likewise
+	system      float64 // and by all else, as it was
 	smoothing   []equations.SmoothingFacts
 	throttling  throttling // Δ of it
 	pressure    []equations.PressureFacts

@@ -66,6 +66,7 @@ func (g *Governor) measure() error {
 	u := equations.Utilisation(o.utilisation.Busy, elapsed, g.config.CPUs)
 	o.utilisation.Utilisation = u
 	o.workloads = equations.Utilisation(max(0, now.workloads-last.workloads), elapsed, g.config.CPUs)
+	o.system = max(0, u-o.workloads)
 	if o.smooth = u; g.seen.utilisation.Elapsed > 0 {
 		lambda := equations.Decay(elapsed, halfLife)
 		o.smooth = equations.Smooth(g.seen.smooth, u, lambda)

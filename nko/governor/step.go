@@ -40,7 +40,11 @@ func (g *Governor) watchStep() error {
 		g.step = &stepWatch{began: g.last.at.Add(-g.seen.utilisation.Elapsed)}
 		g.fairness = fairness{}
 	}
-	g.step.add(g.last.at, g.seen.utilisation)
+	// What services take beyond what the workloads must be left is nothing that a
+	// quota of theirs could make up for: it tells nothing of the controller.
+	if g.seen.system <= g.target-g.controller.Min {
+		g.step.add(g.last.at, g.seen.utilisation)
+	}
 	return g.watchFairness()
 }
 
