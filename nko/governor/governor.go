@@ -16,6 +16,8 @@ const (
 	Interval = time.Second
 	// restInterval is the time between two looks at a box that is not.
 	restInterval = 5 * time.Second
+	// emptyInterval is that of a box that runs no container.
+	emptyInterval = 30 * time.Second
 	// restAfter is how many Intervals without load there are before it rests.
 	restAfter = 10
 	// Period of the quota. The kernel counts a CPU's time in ticks, and throttles
@@ -187,8 +189,11 @@ func (g *Governor) pause() time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	interval := restInterval
-	if g.active || g.brake.held() {
+	switch {
+	case g.active || g.brake.held():
 		interval = Interval
+	case len(g.weighed) == 0:
+		interval = emptyInterval
 	}
 	return max(0, interval-time.Since(g.last.at))
 }

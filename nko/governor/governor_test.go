@@ -154,9 +154,12 @@ func TestTargetChangesWhileItRuns(t *testing.T) {
 	})
 }
 
-// An idle box is not looked at each second, and its governor begins anew at T.
+// An idle box is not looked at each second, and its governor begins anew at T;
+// one that runs no container is looked at more rarely still.
 func TestRestsWhenIdle(t *testing.T) {
 	simulate(t, 1, 0.2, func(k *kernel, g *governor.Governor) {
+		k.add("lazy", 100)
+		g.Wake()
 		k.system = 0.01
 		k.demand = 1
 		k.run(20 * time.Second)
@@ -165,18 +168,26 @@ func TestRestsWhenIdle(t *testing.T) {
 		if q := k.quota(); math.Abs(q-0.2) > 1e-6 {
 			t.Errorf("at rest the workloads may use %v", q)
 		}
-		looks := 0
-		last := g.Status().Utilisation
-		for range 240 { // a minute
-			k.system += 0.0001 // so that each look sees another utilisation
-			k.run(simulatedPeriod)
-			synctest.Wait()
-			if u := g.Status().Utilisation; u != last {
-				looks, last = looks+1, u
+		looks := func() (n int) {
+			last := g.Status().Utilisation
+			for range 240 { // a minute
+				k.system += 0.0001 // so that each look sees another utilisation
+				k.run(simulatedPeriod)
+				synctest.Wait()
+				if u := g.Status().Utilisation; u != last {
+					n, last = n+1, u
+				}
 			}
+			return n
 		}
-		if looks < 11 || looks > 13 {
-			t.Errorf("%d looks in a minute of rest", looks)
+		if n := looks(); n < 11 || n > 13 {
+			t.Errorf("%d looks in a minute of rest", n)
+		}
+		k.containers = nil
+		g.Wake()
+		k.run(30 * time.Second)
+		if n := looks(); n < 1 || n > 3 {
+			t.Errorf("%d looks in a minute without containers", n)
 		}
 	})
 }
@@ -326,6 +337,8 @@ func TestEnergy(t *testing.T) {
 
 func TestBrake(t *testing.T) {
 	simulate(t, 1, 0.2, func(k *kernel, g *governor.Governor) {
+		k.add("large", 100)
+		g.Wake()
 		k.run(20 * time.Second)
 		k.stall = 0.9
 		k.run(10 * time.Second)
@@ -425,6 +438,8 @@ func TestSettlesFromAnywhere(t *testing.T) {
 		target := rapid.Float64Range(0.05, 0.5).Draw(rt, "target")
 		cpus := rapid.IntRange(1, 8).Draw(rt, "CPUs")
 		simulate(t, cpus, target, func(k *kernel, g *governor.Governor) {
+			k.add("load", 100)
+			g.Wake()
 			for range rapid.IntRange(1, 4).Draw(rt, "changes") {
 				k.demand = rapid.SampledFrom([]float64{0, target / 3, target, 1}).Draw(rt, "demand")
 				k.system = rapid.Float64Range(0, target/2).Draw(rt, "system")
