@@ -54,7 +54,7 @@ const (
 	probeStarting   = 50 * time.Millisecond  // between the first probes of a life
 	probeUnhealthy  = 500 * time.Millisecond // between later ones, until healthy
 	probeWaiting    = 3 * time.Second        // while waiting
-	probeHealthy    = 15 * time.Second       // after
+	probeHealthy    = 30 * time.Second       // after
 	probeSettled    = time.Hour              // where there is nothing more to ask
 	probeMisses     = 6                      // in a row until "failing"
 	expectedRespawn = 500 * time.Millisecond // back after an expected end
