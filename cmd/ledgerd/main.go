@@ -8,7 +8,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -18,6 +17,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/entroos/entroos/api/unixsocket"
 	"github.com/entroos/entroos/ledger/chain"
 )
 
@@ -93,7 +93,7 @@ func run(home, socket, chainID, node string, logger *slog.Logger) error {
 
 // serve answers on the socket until ctx is done or the chain has failed.
 func serve(ctx context.Context, n *chain.Node, socket string, logger *slog.Logger) error {
-	listener, err := listen(socket)
+	listener, err := unixsocket.Listen(socket)
 	if err != nil {
 		return err
 	}
@@ -133,19 +133,4 @@ func serve(ctx context.Context, n *chain.Node, socket string, logger *slog.Logge
 		err = errors.Join(err, server.Close())
 	}
 	return err
-}
-
-// listen makes the socket, which only the owner may use. A socket that an
-// earlier process left is taken over; one that answers is not.
-func listen(socket string) (net.Listener, error) {
-	if c, err := net.Dial("unix", socket); err == nil {
-		c.Close()
-		return nil, fmt.Errorf("%s is served by another process", socket)
-	}
-	if err := os.Remove(socket); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	old := syscall.Umask(0o177)
-	defer syscall.Umask(old)
-	return net.Listen("unix", socket)
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -16,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/entroos/entroos/api/unixsocket"
 	"github.com/entroos/entroos/router/service"
 )
 
@@ -64,7 +64,7 @@ func run(socket string, logger *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	listener, err := listen(socket)
+	listener, err := unixsocket.Listen(socket)
 	if err != nil {
 		return err
 	}
@@ -94,19 +94,4 @@ func run(socket string, logger *slog.Logger) error {
 		err = errors.Join(err, server.Close())
 	}
 	return err
-}
-
-// listen makes the socket, which only the owner may use. A socket that an
-// earlier process left is taken over; one that answers is not.
-func listen(socket string) (net.Listener, error) {
-	if c, err := net.Dial("unix", socket); err == nil {
-		c.Close()
-		return nil, fmt.Errorf("%s is served by another process", socket)
-	}
-	if err := os.Remove(socket); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	old := syscall.Umask(0o177)
-	defer syscall.Umask(old)
-	return net.Listen("unix", socket)
 }
