@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
-	"strconv"
 	"time"
 
 	"connectrpc.com/connect"
@@ -12,18 +10,6 @@ import (
 
 	entroosv1 "github.com/entroos/entroos/api/entroos/v1"
 )
-
-// logFlags are those of `logs` and `services logs`.
-type logFlags struct {
-	follow, timestamps bool
-	tail               string
-}
-
-func (l *logFlags) add(c *cobra.Command) {
-	c.Flags().BoolVarP(&l.follow, "follow", "f", false, "go on until it ends")
-	c.Flags().StringVarP(&l.tail, "tail", "n", "all", "number of lines from the end")
-	c.Flags().BoolVarP(&l.timestamps, "timestamps", "t", false, "begin each line with its time")
-}
 
 func newLogsCommand(env *environment) *cobra.Command {
 	c := &cobra.Command{
@@ -52,13 +38,8 @@ func newServiceLogsCommand(env *environment) *cobra.Command {
 }
 
 func (env *environment) logs(ctx context.Context, flags logFlags, req *entroosv1.LogsRequest) error {
-	req.Follow, req.Tail = flags.follow, -1
-	if flags.tail != "all" {
-		n, err := strconv.ParseInt(flags.tail, 10, 64)
-		if err != nil || n < 0 {
-			return usageError(fmt.Errorf("--tail %q is neither a number of lines nor all", flags.tail))
-		}
-		req.Tail = n
+	if err := flags.request(req, time.Now()); err != nil {
+		return usageError(err)
 	}
 	return env.withBox(ctx, func(ctx context.Context, b *box) error {
 		stream, err := b.Logs(ctx, connect.NewRequest(req))

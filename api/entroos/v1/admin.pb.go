@@ -67,7 +67,7 @@ func (x LogsResponse_Stream) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LogsResponse_Stream.Descriptor instead.
 func (LogsResponse_Stream) EnumDescriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{37, 0}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{39, 0}
 }
 
 type EquationCheck_State int32
@@ -120,7 +120,7 @@ func (x EquationCheck_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use EquationCheck_State.Descriptor instead.
 func (EquationCheck_State) EnumDescriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{47, 0}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{49, 0}
 }
 
 type GetVersionRequest struct {
@@ -2438,7 +2438,11 @@ type LogsRequest struct {
 	// Tail is the number of last lines; negative is all.
 	Tail int64 `protobuf:"varint,3,opt,name=tail,proto3" json:"tail,omitempty"`
 	// Service names a service (ntp, ledgerd, ...) in place of a container.
-	Service       string `protobuf:"bytes,4,opt,name=service,proto3" json:"service,omitempty"`
+	Service string `protobuf:"bytes,4,opt,name=service,proto3" json:"service,omitempty"`
+	// Since and until bound the time of what is given, both included.
+	Since         *LogTime `protobuf:"bytes,5,opt,name=since,proto3" json:"since,omitempty"`
+	Until         *LogTime `protobuf:"bytes,6,opt,name=until,proto3" json:"until,omitempty"`
+	Grep          *LogGrep `protobuf:"bytes,7,opt,name=grep,proto3" json:"grep,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2501,6 +2505,176 @@ func (x *LogsRequest) GetService() string {
 	return ""
 }
 
+func (x *LogsRequest) GetSince() *LogTime {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *LogsRequest) GetUntil() *LogTime {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *LogsRequest) GetGrep() *LogGrep {
+	if x != nil {
+		return x.Grep
+	}
+	return nil
+}
+
+// LogTime is a moment on the box's clock.
+type LogTime struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Time:
+	//
+	//	*LogTime_UnixNano
+	//	*LogTime_AgoNanos
+	Time          isLogTime_Time `protobuf_oneof:"time"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogTime) Reset() {
+	*x = LogTime{}
+	mi := &file_entroos_v1_admin_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogTime) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogTime) ProtoMessage() {}
+
+func (x *LogTime) ProtoReflect() protoreflect.Message {
+	mi := &file_entroos_v1_admin_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogTime.ProtoReflect.Descriptor instead.
+func (*LogTime) Descriptor() ([]byte, []int) {
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *LogTime) GetTime() isLogTime_Time {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *LogTime) GetUnixNano() int64 {
+	if x != nil {
+		if x, ok := x.Time.(*LogTime_UnixNano); ok {
+			return x.UnixNano
+		}
+	}
+	return 0
+}
+
+func (x *LogTime) GetAgoNanos() int64 {
+	if x != nil {
+		if x, ok := x.Time.(*LogTime_AgoNanos); ok {
+			return x.AgoNanos
+		}
+	}
+	return 0
+}
+
+type isLogTime_Time interface {
+	isLogTime_Time()
+}
+
+type LogTime_UnixNano struct {
+	UnixNano int64 `protobuf:"varint,1,opt,name=unix_nano,json=unixNano,proto3,oneof"`
+}
+
+type LogTime_AgoNanos struct {
+	// AgoNanos is so long before the box has the request.
+	AgoNanos int64 `protobuf:"varint,2,opt,name=ago_nanos,json=agoNanos,proto3,oneof"`
+}
+
+func (*LogTime_UnixNano) isLogTime_Time() {}
+
+func (*LogTime_AgoNanos) isLogTime_Time() {}
+
+// LogGrep leaves out lines that do not match. What is left are whole lines,
+// whatever pieces they were written in; with a tail, it counts these.
+type LogGrep struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Expression is an RE2 expression, or with fixed the text itself; empty is
+	// in every line.
+	Expression string `protobuf:"bytes,1,opt,name=expression,proto3" json:"expression,omitempty"`
+	Fixed      bool   `protobuf:"varint,2,opt,name=fixed,proto3" json:"fixed,omitempty"`
+	// Invert leaves out the lines that match.
+	Invert        bool `protobuf:"varint,3,opt,name=invert,proto3" json:"invert,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogGrep) Reset() {
+	*x = LogGrep{}
+	mi := &file_entroos_v1_admin_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogGrep) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogGrep) ProtoMessage() {}
+
+func (x *LogGrep) ProtoReflect() protoreflect.Message {
+	mi := &file_entroos_v1_admin_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogGrep.ProtoReflect.Descriptor instead.
+func (*LogGrep) Descriptor() ([]byte, []int) {
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *LogGrep) GetExpression() string {
+	if x != nil {
+		return x.Expression
+	}
+	return ""
+}
+
+func (x *LogGrep) GetFixed() bool {
+	if x != nil {
+		return x.Fixed
+	}
+	return false
+}
+
+func (x *LogGrep) GetInvert() bool {
+	if x != nil {
+		return x.Invert
+	}
+	return false
+}
+
 type LogsResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Stream        LogsResponse_Stream    `protobuf:"varint,1,opt,name=stream,proto3,enum=entroos.v1.LogsResponse_Stream" json:"stream,omitempty"`
@@ -2512,7 +2686,7 @@ type LogsResponse struct {
 
 func (x *LogsResponse) Reset() {
 	*x = LogsResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[37]
+	mi := &file_entroos_v1_admin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2524,7 +2698,7 @@ func (x *LogsResponse) String() string {
 func (*LogsResponse) ProtoMessage() {}
 
 func (x *LogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[37]
+	mi := &file_entroos_v1_admin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2537,7 +2711,7 @@ func (x *LogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsResponse.ProtoReflect.Descriptor instead.
 func (*LogsResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{37}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *LogsResponse) GetStream() LogsResponse_Stream {
@@ -2574,7 +2748,7 @@ type ExecRequest struct {
 
 func (x *ExecRequest) Reset() {
 	*x = ExecRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[38]
+	mi := &file_entroos_v1_admin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2586,7 +2760,7 @@ func (x *ExecRequest) String() string {
 func (*ExecRequest) ProtoMessage() {}
 
 func (x *ExecRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[38]
+	mi := &file_entroos_v1_admin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2599,7 +2773,7 @@ func (x *ExecRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecRequest.ProtoReflect.Descriptor instead.
 func (*ExecRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{38}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ExecRequest) GetRequest() isExecRequest_Request {
@@ -2659,7 +2833,7 @@ type ExecStart struct {
 
 func (x *ExecStart) Reset() {
 	*x = ExecStart{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[39]
+	mi := &file_entroos_v1_admin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2671,7 +2845,7 @@ func (x *ExecStart) String() string {
 func (*ExecStart) ProtoMessage() {}
 
 func (x *ExecStart) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[39]
+	mi := &file_entroos_v1_admin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2684,7 +2858,7 @@ func (x *ExecStart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecStart.ProtoReflect.Descriptor instead.
 func (*ExecStart) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{39}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ExecStart) GetContainer() string {
@@ -2757,7 +2931,7 @@ type ExecResponse struct {
 
 func (x *ExecResponse) Reset() {
 	*x = ExecResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[40]
+	mi := &file_entroos_v1_admin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2769,7 +2943,7 @@ func (x *ExecResponse) String() string {
 func (*ExecResponse) ProtoMessage() {}
 
 func (x *ExecResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[40]
+	mi := &file_entroos_v1_admin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2782,7 +2956,7 @@ func (x *ExecResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecResponse.ProtoReflect.Descriptor instead.
 func (*ExecResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{40}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ExecResponse) GetResponse() isExecResponse_Response {
@@ -2850,7 +3024,7 @@ type ExecExited struct {
 
 func (x *ExecExited) Reset() {
 	*x = ExecExited{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[41]
+	mi := &file_entroos_v1_admin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2862,7 +3036,7 @@ func (x *ExecExited) String() string {
 func (*ExecExited) ProtoMessage() {}
 
 func (x *ExecExited) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[41]
+	mi := &file_entroos_v1_admin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2875,7 +3049,7 @@ func (x *ExecExited) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecExited.ProtoReflect.Descriptor instead.
 func (*ExecExited) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{41}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ExecExited) GetExitCode() int32 {
@@ -2895,7 +3069,7 @@ type WatchUsageRequest struct {
 
 func (x *WatchUsageRequest) Reset() {
 	*x = WatchUsageRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[42]
+	mi := &file_entroos_v1_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2907,7 +3081,7 @@ func (x *WatchUsageRequest) String() string {
 func (*WatchUsageRequest) ProtoMessage() {}
 
 func (x *WatchUsageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[42]
+	mi := &file_entroos_v1_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2920,7 +3094,7 @@ func (x *WatchUsageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchUsageRequest.ProtoReflect.Descriptor instead.
 func (*WatchUsageRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{42}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *WatchUsageRequest) GetIntervalMillis() uint32 {
@@ -2946,7 +3120,7 @@ type WatchUsageResponse struct {
 
 func (x *WatchUsageResponse) Reset() {
 	*x = WatchUsageResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[43]
+	mi := &file_entroos_v1_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2958,7 +3132,7 @@ func (x *WatchUsageResponse) String() string {
 func (*WatchUsageResponse) ProtoMessage() {}
 
 func (x *WatchUsageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[43]
+	mi := &file_entroos_v1_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2971,7 +3145,7 @@ func (x *WatchUsageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchUsageResponse.ProtoReflect.Descriptor instead.
 func (*WatchUsageResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{43}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *WatchUsageResponse) GetTimeUnixNano() int64 {
@@ -3036,7 +3210,7 @@ type Usage struct {
 
 func (x *Usage) Reset() {
 	*x = Usage{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[44]
+	mi := &file_entroos_v1_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3048,7 +3222,7 @@ func (x *Usage) String() string {
 func (*Usage) ProtoMessage() {}
 
 func (x *Usage) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[44]
+	mi := &file_entroos_v1_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3061,7 +3235,7 @@ func (x *Usage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Usage.ProtoReflect.Descriptor instead.
 func (*Usage) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{44}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Usage) GetName() string {
@@ -3128,7 +3302,7 @@ type CheckEquationsRequest struct {
 
 func (x *CheckEquationsRequest) Reset() {
 	*x = CheckEquationsRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[45]
+	mi := &file_entroos_v1_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3140,7 +3314,7 @@ func (x *CheckEquationsRequest) String() string {
 func (*CheckEquationsRequest) ProtoMessage() {}
 
 func (x *CheckEquationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[45]
+	mi := &file_entroos_v1_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3153,7 +3327,7 @@ func (x *CheckEquationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckEquationsRequest.ProtoReflect.Descriptor instead.
 func (*CheckEquationsRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{45}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{47}
 }
 
 type CheckEquationsResponse struct {
@@ -3170,7 +3344,7 @@ type CheckEquationsResponse struct {
 
 func (x *CheckEquationsResponse) Reset() {
 	*x = CheckEquationsResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[46]
+	mi := &file_entroos_v1_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3182,7 +3356,7 @@ func (x *CheckEquationsResponse) String() string {
 func (*CheckEquationsResponse) ProtoMessage() {}
 
 func (x *CheckEquationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[46]
+	mi := &file_entroos_v1_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3195,7 +3369,7 @@ func (x *CheckEquationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckEquationsResponse.ProtoReflect.Descriptor instead.
 func (*CheckEquationsResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{46}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *CheckEquationsResponse) GetChecks() []*EquationCheck {
@@ -3245,7 +3419,7 @@ type EquationCheck struct {
 
 func (x *EquationCheck) Reset() {
 	*x = EquationCheck{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[47]
+	mi := &file_entroos_v1_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3257,7 +3431,7 @@ func (x *EquationCheck) String() string {
 func (*EquationCheck) ProtoMessage() {}
 
 func (x *EquationCheck) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[47]
+	mi := &file_entroos_v1_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3270,7 +3444,7 @@ func (x *EquationCheck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EquationCheck.ProtoReflect.Descriptor instead.
 func (*EquationCheck) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{47}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *EquationCheck) GetNumber() uint32 {
@@ -3337,7 +3511,7 @@ type WatchAccessRequest struct {
 
 func (x *WatchAccessRequest) Reset() {
 	*x = WatchAccessRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[48]
+	mi := &file_entroos_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3349,7 +3523,7 @@ func (x *WatchAccessRequest) String() string {
 func (*WatchAccessRequest) ProtoMessage() {}
 
 func (x *WatchAccessRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[48]
+	mi := &file_entroos_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3362,7 +3536,7 @@ func (x *WatchAccessRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchAccessRequest.ProtoReflect.Descriptor instead.
 func (*WatchAccessRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{48}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{50}
 }
 
 type WatchAccessResponse struct {
@@ -3381,7 +3555,7 @@ type WatchAccessResponse struct {
 
 func (x *WatchAccessResponse) Reset() {
 	*x = WatchAccessResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[49]
+	mi := &file_entroos_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3393,7 +3567,7 @@ func (x *WatchAccessResponse) String() string {
 func (*WatchAccessResponse) ProtoMessage() {}
 
 func (x *WatchAccessResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[49]
+	mi := &file_entroos_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3406,7 +3580,7 @@ func (x *WatchAccessResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchAccessResponse.ProtoReflect.Descriptor instead.
 func (*WatchAccessResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{49}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *WatchAccessResponse) GetHostname() string {
@@ -3445,7 +3619,7 @@ type GetConfigRequest struct {
 
 func (x *GetConfigRequest) Reset() {
 	*x = GetConfigRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[50]
+	mi := &file_entroos_v1_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3457,7 +3631,7 @@ func (x *GetConfigRequest) String() string {
 func (*GetConfigRequest) ProtoMessage() {}
 
 func (x *GetConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[50]
+	mi := &file_entroos_v1_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3470,7 +3644,7 @@ func (x *GetConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConfigRequest.ProtoReflect.Descriptor instead.
 func (*GetConfigRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{50}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{52}
 }
 
 type GetConfigResponse struct {
@@ -3488,7 +3662,7 @@ type GetConfigResponse struct {
 
 func (x *GetConfigResponse) Reset() {
 	*x = GetConfigResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[51]
+	mi := &file_entroos_v1_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3500,7 +3674,7 @@ func (x *GetConfigResponse) String() string {
 func (*GetConfigResponse) ProtoMessage() {}
 
 func (x *GetConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[51]
+	mi := &file_entroos_v1_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3513,7 +3687,7 @@ func (x *GetConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConfigResponse.ProtoReflect.Descriptor instead.
 func (*GetConfigResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{51}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *GetConfigResponse) GetBuiltIn() string {
@@ -3553,7 +3727,7 @@ type CheckConfigRequest struct {
 
 func (x *CheckConfigRequest) Reset() {
 	*x = CheckConfigRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[52]
+	mi := &file_entroos_v1_admin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3565,7 +3739,7 @@ func (x *CheckConfigRequest) String() string {
 func (*CheckConfigRequest) ProtoMessage() {}
 
 func (x *CheckConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[52]
+	mi := &file_entroos_v1_admin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3578,7 +3752,7 @@ func (x *CheckConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckConfigRequest.ProtoReflect.Descriptor instead.
 func (*CheckConfigRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{52}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *CheckConfigRequest) GetYaml() string {
@@ -3597,7 +3771,7 @@ type CheckConfigResponse struct {
 
 func (x *CheckConfigResponse) Reset() {
 	*x = CheckConfigResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[53]
+	mi := &file_entroos_v1_admin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3609,7 +3783,7 @@ func (x *CheckConfigResponse) String() string {
 func (*CheckConfigResponse) ProtoMessage() {}
 
 func (x *CheckConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[53]
+	mi := &file_entroos_v1_admin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3622,7 +3796,7 @@ func (x *CheckConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckConfigResponse.ProtoReflect.Descriptor instead.
 func (*CheckConfigResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{53}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *CheckConfigResponse) GetEffective() string {
@@ -3646,7 +3820,7 @@ type SetConfigRequest struct {
 
 func (x *SetConfigRequest) Reset() {
 	*x = SetConfigRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[54]
+	mi := &file_entroos_v1_admin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3658,7 +3832,7 @@ func (x *SetConfigRequest) String() string {
 func (*SetConfigRequest) ProtoMessage() {}
 
 func (x *SetConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[54]
+	mi := &file_entroos_v1_admin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3671,7 +3845,7 @@ func (x *SetConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetConfigRequest.ProtoReflect.Descriptor instead.
 func (*SetConfigRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{54}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *SetConfigRequest) GetFile() string {
@@ -3706,7 +3880,7 @@ type SetConfigResponse struct {
 
 func (x *SetConfigResponse) Reset() {
 	*x = SetConfigResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[55]
+	mi := &file_entroos_v1_admin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3718,7 +3892,7 @@ func (x *SetConfigResponse) String() string {
 func (*SetConfigResponse) ProtoMessage() {}
 
 func (x *SetConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[55]
+	mi := &file_entroos_v1_admin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3731,7 +3905,7 @@ func (x *SetConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetConfigResponse.ProtoReflect.Descriptor instead.
 func (*SetConfigResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{55}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *SetConfigResponse) GetEffective() string {
@@ -3756,7 +3930,7 @@ type ListDisksRequest struct {
 
 func (x *ListDisksRequest) Reset() {
 	*x = ListDisksRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[56]
+	mi := &file_entroos_v1_admin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3768,7 +3942,7 @@ func (x *ListDisksRequest) String() string {
 func (*ListDisksRequest) ProtoMessage() {}
 
 func (x *ListDisksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[56]
+	mi := &file_entroos_v1_admin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3781,7 +3955,7 @@ func (x *ListDisksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDisksRequest.ProtoReflect.Descriptor instead.
 func (*ListDisksRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{56}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{58}
 }
 
 type ListDisksResponse struct {
@@ -3793,7 +3967,7 @@ type ListDisksResponse struct {
 
 func (x *ListDisksResponse) Reset() {
 	*x = ListDisksResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[57]
+	mi := &file_entroos_v1_admin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3805,7 +3979,7 @@ func (x *ListDisksResponse) String() string {
 func (*ListDisksResponse) ProtoMessage() {}
 
 func (x *ListDisksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[57]
+	mi := &file_entroos_v1_admin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3818,7 +3992,7 @@ func (x *ListDisksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDisksResponse.ProtoReflect.Descriptor instead.
 func (*ListDisksResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{57}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *ListDisksResponse) GetDisks() []*Disk {
@@ -3846,7 +4020,7 @@ type Disk struct {
 
 func (x *Disk) Reset() {
 	*x = Disk{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[58]
+	mi := &file_entroos_v1_admin_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3858,7 +4032,7 @@ func (x *Disk) String() string {
 func (*Disk) ProtoMessage() {}
 
 func (x *Disk) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[58]
+	mi := &file_entroos_v1_admin_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3871,7 +4045,7 @@ func (x *Disk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Disk.ProtoReflect.Descriptor instead.
 func (*Disk) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{58}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *Disk) GetDevice() string {
@@ -3927,7 +4101,7 @@ type InstallRequest struct {
 
 func (x *InstallRequest) Reset() {
 	*x = InstallRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[59]
+	mi := &file_entroos_v1_admin_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3939,7 +4113,7 @@ func (x *InstallRequest) String() string {
 func (*InstallRequest) ProtoMessage() {}
 
 func (x *InstallRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[59]
+	mi := &file_entroos_v1_admin_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3952,7 +4126,7 @@ func (x *InstallRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstallRequest.ProtoReflect.Descriptor instead.
 func (*InstallRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{59}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *InstallRequest) GetDevice() string {
@@ -3983,7 +4157,7 @@ type InstallResponse struct {
 
 func (x *InstallResponse) Reset() {
 	*x = InstallResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[60]
+	mi := &file_entroos_v1_admin_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3995,7 +4169,7 @@ func (x *InstallResponse) String() string {
 func (*InstallResponse) ProtoMessage() {}
 
 func (x *InstallResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[60]
+	mi := &file_entroos_v1_admin_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4008,7 +4182,7 @@ func (x *InstallResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstallResponse.ProtoReflect.Descriptor instead.
 func (*InstallResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{60}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *InstallResponse) GetStep() string {
@@ -4047,7 +4221,7 @@ type RepairDataRequest struct {
 
 func (x *RepairDataRequest) Reset() {
 	*x = RepairDataRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[61]
+	mi := &file_entroos_v1_admin_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4059,7 +4233,7 @@ func (x *RepairDataRequest) String() string {
 func (*RepairDataRequest) ProtoMessage() {}
 
 func (x *RepairDataRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[61]
+	mi := &file_entroos_v1_admin_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4072,7 +4246,7 @@ func (x *RepairDataRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairDataRequest.ProtoReflect.Descriptor instead.
 func (*RepairDataRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{61}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{63}
 }
 
 type RepairDataResponse struct {
@@ -4085,7 +4259,7 @@ type RepairDataResponse struct {
 
 func (x *RepairDataResponse) Reset() {
 	*x = RepairDataResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[62]
+	mi := &file_entroos_v1_admin_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4097,7 +4271,7 @@ func (x *RepairDataResponse) String() string {
 func (*RepairDataResponse) ProtoMessage() {}
 
 func (x *RepairDataResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[62]
+	mi := &file_entroos_v1_admin_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4110,7 +4284,7 @@ func (x *RepairDataResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairDataResponse.ProtoReflect.Descriptor instead.
 func (*RepairDataResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{62}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *RepairDataResponse) GetOutput() []byte {
@@ -4131,7 +4305,7 @@ type ResetDataRequest struct {
 
 func (x *ResetDataRequest) Reset() {
 	*x = ResetDataRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[63]
+	mi := &file_entroos_v1_admin_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4143,7 +4317,7 @@ func (x *ResetDataRequest) String() string {
 func (*ResetDataRequest) ProtoMessage() {}
 
 func (x *ResetDataRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[63]
+	mi := &file_entroos_v1_admin_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4156,7 +4330,7 @@ func (x *ResetDataRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResetDataRequest.ProtoReflect.Descriptor instead.
 func (*ResetDataRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{63}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *ResetDataRequest) GetKeepVolumes() bool {
@@ -4174,7 +4348,7 @@ type ResetDataResponse struct {
 
 func (x *ResetDataResponse) Reset() {
 	*x = ResetDataResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[64]
+	mi := &file_entroos_v1_admin_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4186,7 +4360,7 @@ func (x *ResetDataResponse) String() string {
 func (*ResetDataResponse) ProtoMessage() {}
 
 func (x *ResetDataResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[64]
+	mi := &file_entroos_v1_admin_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4199,7 +4373,7 @@ func (x *ResetDataResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResetDataResponse.ProtoReflect.Descriptor instead.
 func (*ResetDataResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{64}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{66}
 }
 
 type RebootRequest struct {
@@ -4210,7 +4384,7 @@ type RebootRequest struct {
 
 func (x *RebootRequest) Reset() {
 	*x = RebootRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[65]
+	mi := &file_entroos_v1_admin_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4222,7 +4396,7 @@ func (x *RebootRequest) String() string {
 func (*RebootRequest) ProtoMessage() {}
 
 func (x *RebootRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[65]
+	mi := &file_entroos_v1_admin_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4235,7 +4409,7 @@ func (x *RebootRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebootRequest.ProtoReflect.Descriptor instead.
 func (*RebootRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{65}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{67}
 }
 
 type RebootResponse struct {
@@ -4246,7 +4420,7 @@ type RebootResponse struct {
 
 func (x *RebootResponse) Reset() {
 	*x = RebootResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[66]
+	mi := &file_entroos_v1_admin_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4258,7 +4432,7 @@ func (x *RebootResponse) String() string {
 func (*RebootResponse) ProtoMessage() {}
 
 func (x *RebootResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[66]
+	mi := &file_entroos_v1_admin_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4271,7 +4445,7 @@ func (x *RebootResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebootResponse.ProtoReflect.Descriptor instead.
 func (*RebootResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{66}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{68}
 }
 
 type PowerOffRequest struct {
@@ -4282,7 +4456,7 @@ type PowerOffRequest struct {
 
 func (x *PowerOffRequest) Reset() {
 	*x = PowerOffRequest{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[67]
+	mi := &file_entroos_v1_admin_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4294,7 +4468,7 @@ func (x *PowerOffRequest) String() string {
 func (*PowerOffRequest) ProtoMessage() {}
 
 func (x *PowerOffRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[67]
+	mi := &file_entroos_v1_admin_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4307,7 +4481,7 @@ func (x *PowerOffRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PowerOffRequest.ProtoReflect.Descriptor instead.
 func (*PowerOffRequest) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{67}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{69}
 }
 
 type PowerOffResponse struct {
@@ -4318,7 +4492,7 @@ type PowerOffResponse struct {
 
 func (x *PowerOffResponse) Reset() {
 	*x = PowerOffResponse{}
-	mi := &file_entroos_v1_admin_proto_msgTypes[68]
+	mi := &file_entroos_v1_admin_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4330,7 +4504,7 @@ func (x *PowerOffResponse) String() string {
 func (*PowerOffResponse) ProtoMessage() {}
 
 func (x *PowerOffResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_entroos_v1_admin_proto_msgTypes[68]
+	mi := &file_entroos_v1_admin_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4343,7 +4517,7 @@ func (x *PowerOffResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PowerOffResponse.ProtoReflect.Descriptor instead.
 func (*PowerOffResponse) Descriptor() ([]byte, []int) {
-	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{68}
+	return file_entroos_v1_admin_proto_rawDescGZIP(), []int{70}
 }
 
 var File_entroos_v1_admin_proto protoreflect.FileDescriptor
@@ -4506,12 +4680,25 @@ const file_entroos_v1_admin_proto_rawDesc = "" +
 	"\x16RemoveContainerRequest\x12\x1c\n" +
 	"\tcontainer\x18\x01 \x01(\tR\tcontainer\x12\x14\n" +
 	"\x05force\x18\x02 \x01(\bR\x05force\"\x19\n" +
-	"\x17RemoveContainerResponse\"q\n" +
+	"\x17RemoveContainerResponse\"\xf0\x01\n" +
 	"\vLogsRequest\x12\x1c\n" +
 	"\tcontainer\x18\x01 \x01(\tR\tcontainer\x12\x16\n" +
 	"\x06follow\x18\x02 \x01(\bR\x06follow\x12\x12\n" +
 	"\x04tail\x18\x03 \x01(\x03R\x04tail\x12\x18\n" +
-	"\aservice\x18\x04 \x01(\tR\aservice\"\xc9\x01\n" +
+	"\aservice\x18\x04 \x01(\tR\aservice\x12)\n" +
+	"\x05since\x18\x05 \x01(\v2\x13.entroos.v1.LogTimeR\x05since\x12)\n" +
+	"\x05until\x18\x06 \x01(\v2\x13.entroos.v1.LogTimeR\x05until\x12'\n" +
+	"\x04grep\x18\a \x01(\v2\x13.entroos.v1.LogGrepR\x04grep\"O\n" +
+	"\aLogTime\x12\x1d\n" +
+	"\tunix_nano\x18\x01 \x01(\x03H\x00R\bunixNano\x12\x1d\n" +
+	"\tago_nanos\x18\x02 \x01(\x03H\x00R\bagoNanosB\x06\n" +
+	"\x04time\"W\n" +
+	"\aLogGrep\x12\x1e\n" +
+	"\n" +
+	"expression\x18\x01 \x01(\tR\n" +
+	"expression\x12\x14\n" +
+	"\x05fixed\x18\x02 \x01(\bR\x05fixed\x12\x16\n" +
+	"\x06invert\x18\x03 \x01(\bR\x06invert\"\xc9\x01\n" +
 	"\fLogsResponse\x127\n" +
 	"\x06stream\x18\x01 \x01(\x0e2\x1f.entroos.v1.LogsResponse.StreamR\x06stream\x12$\n" +
 	"\x0etime_unix_nano\x18\x02 \x01(\x03R\ftimeUnixNano\x12\x12\n" +
@@ -4686,7 +4873,7 @@ func file_entroos_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_entroos_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_entroos_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 69)
+var file_entroos_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 71)
 var file_entroos_v1_admin_proto_goTypes = []any{
 	(LogsResponse_Stream)(0),        // 0: entroos.v1.LogsResponse.Stream
 	(EquationCheck_State)(0),        // 1: entroos.v1.EquationCheck.State
@@ -4727,134 +4914,139 @@ var file_entroos_v1_admin_proto_goTypes = []any{
 	(*RemoveContainerRequest)(nil),  // 36: entroos.v1.RemoveContainerRequest
 	(*RemoveContainerResponse)(nil), // 37: entroos.v1.RemoveContainerResponse
 	(*LogsRequest)(nil),             // 38: entroos.v1.LogsRequest
-	(*LogsResponse)(nil),            // 39: entroos.v1.LogsResponse
-	(*ExecRequest)(nil),             // 40: entroos.v1.ExecRequest
-	(*ExecStart)(nil),               // 41: entroos.v1.ExecStart
-	(*ExecResponse)(nil),            // 42: entroos.v1.ExecResponse
-	(*ExecExited)(nil),              // 43: entroos.v1.ExecExited
-	(*WatchUsageRequest)(nil),       // 44: entroos.v1.WatchUsageRequest
-	(*WatchUsageResponse)(nil),      // 45: entroos.v1.WatchUsageResponse
-	(*Usage)(nil),                   // 46: entroos.v1.Usage
-	(*CheckEquationsRequest)(nil),   // 47: entroos.v1.CheckEquationsRequest
-	(*CheckEquationsResponse)(nil),  // 48: entroos.v1.CheckEquationsResponse
-	(*EquationCheck)(nil),           // 49: entroos.v1.EquationCheck
-	(*WatchAccessRequest)(nil),      // 50: entroos.v1.WatchAccessRequest
-	(*WatchAccessResponse)(nil),     // 51: entroos.v1.WatchAccessResponse
-	(*GetConfigRequest)(nil),        // 52: entroos.v1.GetConfigRequest
-	(*GetConfigResponse)(nil),       // 53: entroos.v1.GetConfigResponse
-	(*CheckConfigRequest)(nil),      // 54: entroos.v1.CheckConfigRequest
-	(*CheckConfigResponse)(nil),     // 55: entroos.v1.CheckConfigResponse
-	(*SetConfigRequest)(nil),        // 56: entroos.v1.SetConfigRequest
-	(*SetConfigResponse)(nil),       // 57: entroos.v1.SetConfigResponse
-	(*ListDisksRequest)(nil),        // 58: entroos.v1.ListDisksRequest
-	(*ListDisksResponse)(nil),       // 59: entroos.v1.ListDisksResponse
-	(*Disk)(nil),                    // 60: entroos.v1.Disk
-	(*InstallRequest)(nil),          // 61: entroos.v1.InstallRequest
-	(*InstallResponse)(nil),         // 62: entroos.v1.InstallResponse
-	(*RepairDataRequest)(nil),       // 63: entroos.v1.RepairDataRequest
-	(*RepairDataResponse)(nil),      // 64: entroos.v1.RepairDataResponse
-	(*ResetDataRequest)(nil),        // 65: entroos.v1.ResetDataRequest
-	(*ResetDataResponse)(nil),       // 66: entroos.v1.ResetDataResponse
-	(*RebootRequest)(nil),           // 67: entroos.v1.RebootRequest
-	(*RebootResponse)(nil),          // 68: entroos.v1.RebootResponse
-	(*PowerOffRequest)(nil),         // 69: entroos.v1.PowerOffRequest
-	(*PowerOffResponse)(nil),        // 70: entroos.v1.PowerOffResponse
-	(*Image)(nil),                   // 71: entroos.v1.Image
-	(*WorkloadSpec)(nil),            // 72: entroos.v1.WorkloadSpec
-	(*Container)(nil),               // 73: entroos.v1.Container
+	(*LogTime)(nil),                 // 39: entroos.v1.LogTime
+	(*LogGrep)(nil),                 // 40: entroos.v1.LogGrep
+	(*LogsResponse)(nil),            // 41: entroos.v1.LogsResponse
+	(*ExecRequest)(nil),             // 42: entroos.v1.ExecRequest
+	(*ExecStart)(nil),               // 43: entroos.v1.ExecStart
+	(*ExecResponse)(nil),            // 44: entroos.v1.ExecResponse
+	(*ExecExited)(nil),              // 45: entroos.v1.ExecExited
+	(*WatchUsageRequest)(nil),       // 46: entroos.v1.WatchUsageRequest
+	(*WatchUsageResponse)(nil),      // 47: entroos.v1.WatchUsageResponse
+	(*Usage)(nil),                   // 48: entroos.v1.Usage
+	(*CheckEquationsRequest)(nil),   // 49: entroos.v1.CheckEquationsRequest
+	(*CheckEquationsResponse)(nil),  // 50: entroos.v1.CheckEquationsResponse
+	(*EquationCheck)(nil),           // 51: entroos.v1.EquationCheck
+	(*WatchAccessRequest)(nil),      // 52: entroos.v1.WatchAccessRequest
+	(*WatchAccessResponse)(nil),     // 53: entroos.v1.WatchAccessResponse
+	(*GetConfigRequest)(nil),        // 54: entroos.v1.GetConfigRequest
+	(*GetConfigResponse)(nil),       // 55: entroos.v1.GetConfigResponse
+	(*CheckConfigRequest)(nil),      // 56: entroos.v1.CheckConfigRequest
+	(*CheckConfigResponse)(nil),     // 57: entroos.v1.CheckConfigResponse
+	(*SetConfigRequest)(nil),        // 58: entroos.v1.SetConfigRequest
+	(*SetConfigResponse)(nil),       // 59: entroos.v1.SetConfigResponse
+	(*ListDisksRequest)(nil),        // 60: entroos.v1.ListDisksRequest
+	(*ListDisksResponse)(nil),       // 61: entroos.v1.ListDisksResponse
+	(*Disk)(nil),                    // 62: entroos.v1.Disk
+	(*InstallRequest)(nil),          // 63: entroos.v1.InstallRequest
+	(*InstallResponse)(nil),         // 64: entroos.v1.InstallResponse
+	(*RepairDataRequest)(nil),       // 65: entroos.v1.RepairDataRequest
+	(*RepairDataResponse)(nil),      // 66: entroos.v1.RepairDataResponse
+	(*ResetDataRequest)(nil),        // 67: entroos.v1.ResetDataRequest
+	(*ResetDataResponse)(nil),       // 68: entroos.v1.ResetDataResponse
+	(*RebootRequest)(nil),           // 69: entroos.v1.RebootRequest
+	(*RebootResponse)(nil),          // 70: entroos.v1.RebootResponse
+	(*PowerOffRequest)(nil),         // 71: entroos.v1.PowerOffRequest
+	(*PowerOffResponse)(nil),        // 72: entroos.v1.PowerOffResponse
+	(*Image)(nil),                   // 73: entroos.v1.Image
+	(*WorkloadSpec)(nil),            // 74: entroos.v1.WorkloadSpec
+	(*Container)(nil),               // 75: entroos.v1.Container
 }
 var file_entroos_v1_admin_proto_depIdxs = []int32{
 	7,  // 0: entroos.v1.GetStatusResponse.previous_boot:type_name -> entroos.v1.PreviousBoot
 	6,  // 1: entroos.v1.GetStatusResponse.resources:type_name -> entroos.v1.Resources
 	8,  // 2: entroos.v1.ListServicesResponse.services:type_name -> entroos.v1.Service
-	71, // 3: entroos.v1.ListImagesResponse.images:type_name -> entroos.v1.Image
-	71, // 4: entroos.v1.ImportImageResponse.images:type_name -> entroos.v1.Image
-	71, // 5: entroos.v1.PruneImagesResponse.removed:type_name -> entroos.v1.Image
+	73, // 3: entroos.v1.ListImagesResponse.images:type_name -> entroos.v1.Image
+	73, // 4: entroos.v1.ImportImageResponse.images:type_name -> entroos.v1.Image
+	73, // 5: entroos.v1.PruneImagesResponse.removed:type_name -> entroos.v1.Image
 	21, // 6: entroos.v1.ProcessInput.resize:type_name -> entroos.v1.WindowSize
 	24, // 7: entroos.v1.RunRequest.start:type_name -> entroos.v1.RunStart
 	22, // 8: entroos.v1.RunRequest.input:type_name -> entroos.v1.ProcessInput
-	72, // 9: entroos.v1.RunStart.spec:type_name -> entroos.v1.WorkloadSpec
+	74, // 9: entroos.v1.RunStart.spec:type_name -> entroos.v1.WorkloadSpec
 	21, // 10: entroos.v1.RunStart.window:type_name -> entroos.v1.WindowSize
-	73, // 11: entroos.v1.RunResponse.created:type_name -> entroos.v1.Container
+	75, // 11: entroos.v1.RunResponse.created:type_name -> entroos.v1.Container
 	27, // 12: entroos.v1.RunResponse.exited:type_name -> entroos.v1.RunExited
 	26, // 13: entroos.v1.RunResponse.queued:type_name -> entroos.v1.RunQueued
-	73, // 14: entroos.v1.RunQueued.container:type_name -> entroos.v1.Container
-	73, // 15: entroos.v1.ListContainersResponse.containers:type_name -> entroos.v1.Container
-	73, // 16: entroos.v1.StopContainerResponse.container:type_name -> entroos.v1.Container
-	73, // 17: entroos.v1.StartContainerResponse.container:type_name -> entroos.v1.Container
-	0,  // 18: entroos.v1.LogsResponse.stream:type_name -> entroos.v1.LogsResponse.Stream
-	41, // 19: entroos.v1.ExecRequest.start:type_name -> entroos.v1.ExecStart
-	22, // 20: entroos.v1.ExecRequest.input:type_name -> entroos.v1.ProcessInput
-	21, // 21: entroos.v1.ExecStart.window:type_name -> entroos.v1.WindowSize
-	43, // 22: entroos.v1.ExecResponse.exited:type_name -> entroos.v1.ExecExited
-	46, // 23: entroos.v1.WatchUsageResponse.box:type_name -> entroos.v1.Usage
-	46, // 24: entroos.v1.WatchUsageResponse.containers:type_name -> entroos.v1.Usage
-	46, // 25: entroos.v1.WatchUsageResponse.services:type_name -> entroos.v1.Usage
-	6,  // 26: entroos.v1.WatchUsageResponse.resources:type_name -> entroos.v1.Resources
-	49, // 27: entroos.v1.CheckEquationsResponse.checks:type_name -> entroos.v1.EquationCheck
-	1,  // 28: entroos.v1.EquationCheck.state:type_name -> entroos.v1.EquationCheck.State
-	60, // 29: entroos.v1.ListDisksResponse.disks:type_name -> entroos.v1.Disk
-	2,  // 30: entroos.v1.AdminService.GetVersion:input_type -> entroos.v1.GetVersionRequest
-	4,  // 31: entroos.v1.AdminService.GetStatus:input_type -> entroos.v1.GetStatusRequest
-	9,  // 32: entroos.v1.AdminService.ListServices:input_type -> entroos.v1.ListServicesRequest
-	11, // 33: entroos.v1.AdminService.SignalService:input_type -> entroos.v1.SignalServiceRequest
-	13, // 34: entroos.v1.AdminService.ListImages:input_type -> entroos.v1.ListImagesRequest
-	15, // 35: entroos.v1.AdminService.ImportImage:input_type -> entroos.v1.ImportImageRequest
-	17, // 36: entroos.v1.AdminService.RemoveImage:input_type -> entroos.v1.RemoveImageRequest
-	19, // 37: entroos.v1.AdminService.PruneImages:input_type -> entroos.v1.PruneImagesRequest
-	23, // 38: entroos.v1.AdminService.Run:input_type -> entroos.v1.RunRequest
-	28, // 39: entroos.v1.AdminService.ListContainers:input_type -> entroos.v1.ListContainersRequest
-	30, // 40: entroos.v1.AdminService.StopContainer:input_type -> entroos.v1.StopContainerRequest
-	32, // 41: entroos.v1.AdminService.StartContainer:input_type -> entroos.v1.StartContainerRequest
-	34, // 42: entroos.v1.AdminService.KillContainer:input_type -> entroos.v1.KillContainerRequest
-	36, // 43: entroos.v1.AdminService.RemoveContainer:input_type -> entroos.v1.RemoveContainerRequest
-	38, // 44: entroos.v1.AdminService.Logs:input_type -> entroos.v1.LogsRequest
-	40, // 45: entroos.v1.AdminService.Exec:input_type -> entroos.v1.ExecRequest
-	44, // 46: entroos.v1.AdminService.WatchUsage:input_type -> entroos.v1.WatchUsageRequest
-	47, // 47: entroos.v1.AdminService.CheckEquations:input_type -> entroos.v1.CheckEquationsRequest
-	50, // 48: entroos.v1.AdminService.WatchAccess:input_type -> entroos.v1.WatchAccessRequest
-	52, // 49: entroos.v1.AdminService.GetConfig:input_type -> entroos.v1.GetConfigRequest
-	54, // 50: entroos.v1.AdminService.CheckConfig:input_type -> entroos.v1.CheckConfigRequest
-	56, // 51: entroos.v1.AdminService.SetConfig:input_type -> entroos.v1.SetConfigRequest
-	58, // 52: entroos.v1.AdminService.ListDisks:input_type -> entroos.v1.ListDisksRequest
-	61, // 53: entroos.v1.AdminService.Install:input_type -> entroos.v1.InstallRequest
-	63, // 54: entroos.v1.AdminService.RepairData:input_type -> entroos.v1.RepairDataRequest
-	65, // 55: entroos.v1.AdminService.ResetData:input_type -> entroos.v1.ResetDataRequest
-	67, // 56: entroos.v1.AdminService.Reboot:input_type -> entroos.v1.RebootRequest
-	69, // 57: entroos.v1.AdminService.PowerOff:input_type -> entroos.v1.PowerOffRequest
-	3,  // 58: entroos.v1.AdminService.GetVersion:output_type -> entroos.v1.GetVersionResponse
-	5,  // 59: entroos.v1.AdminService.GetStatus:output_type -> entroos.v1.GetStatusResponse
-	10, // 60: entroos.v1.AdminService.ListServices:output_type -> entroos.v1.ListServicesResponse
-	12, // 61: entroos.v1.AdminService.SignalService:output_type -> entroos.v1.SignalServiceResponse
-	14, // 62: entroos.v1.AdminService.ListImages:output_type -> entroos.v1.ListImagesResponse
-	16, // 63: entroos.v1.AdminService.ImportImage:output_type -> entroos.v1.ImportImageResponse
-	18, // 64: entroos.v1.AdminService.RemoveImage:output_type -> entroos.v1.RemoveImageResponse
-	20, // 65: entroos.v1.AdminService.PruneImages:output_type -> entroos.v1.PruneImagesResponse
-	25, // 66: entroos.v1.AdminService.Run:output_type -> entroos.v1.RunResponse
-	29, // 67: entroos.v1.AdminService.ListContainers:output_type -> entroos.v1.ListContainersResponse
-	31, // 68: entroos.v1.AdminService.StopContainer:output_type -> entroos.v1.StopContainerResponse
-	33, // 69: entroos.v1.AdminService.StartContainer:output_type -> entroos.v1.StartContainerResponse
-	35, // 70: entroos.v1.AdminService.KillContainer:output_type -> entroos.v1.KillContainerResponse
-	37, // 71: entroos.v1.AdminService.RemoveContainer:output_type -> entroos.v1.RemoveContainerResponse
-	39, // 72: entroos.v1.AdminService.Logs:output_type -> entroos.v1.LogsResponse
-	42, // 73: entroos.v1.AdminService.Exec:output_type -> entroos.v1.ExecResponse
-	45, // 74: entroos.v1.AdminService.WatchUsage:output_type -> entroos.v1.WatchUsageResponse
-	48, // 75: entroos.v1.AdminService.CheckEquations:output_type -> entroos.v1.CheckEquationsResponse
-	51, // 76: entroos.v1.AdminService.WatchAccess:output_type -> entroos.v1.WatchAccessResponse
-	53, // 77: entroos.v1.AdminService.GetConfig:output_type -> entroos.v1.GetConfigResponse
-	55, // 78: entroos.v1.AdminService.CheckConfig:output_type -> entroos.v1.CheckConfigResponse
-	57, // 79: entroos.v1.AdminService.SetConfig:output_type -> entroos.v1.SetConfigResponse
-	59, // 80: entroos.v1.AdminService.ListDisks:output_type -> entroos.v1.ListDisksResponse
-	62, // 81: entroos.v1.AdminService.Install:output_type -> entroos.v1.InstallResponse
-	64, // 82: entroos.v1.AdminService.RepairData:output_type -> entroos.v1.RepairDataResponse
-	66, // 83: entroos.v1.AdminService.ResetData:output_type -> entroos.v1.ResetDataResponse
-	68, // 84: entroos.v1.AdminService.Reboot:output_type -> entroos.v1.RebootResponse
-	70, // 85: entroos.v1.AdminService.PowerOff:output_type -> entroos.v1.PowerOffResponse
-	58, // [58:86] is the sub-list for method output_type
-	30, // [30:58] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	75, // 14: entroos.v1.RunQueued.container:type_name -> entroos.v1.Container
+	75, // 15: entroos.v1.ListContainersResponse.containers:type_name -> entroos.v1.Container
+	75, // 16: entroos.v1.StopContainerResponse.container:type_name -> entroos.v1.Container
+	75, // 17: entroos.v1.StartContainerResponse.container:type_name -> entroos.v1.Container
+	39, // 18: entroos.v1.LogsRequest.since:type_name -> entroos.v1.LogTime
+	39, // 19: entroos.v1.LogsRequest.until:type_name -> entroos.v1.LogTime
+	40, // 20: entroos.v1.LogsRequest.grep:type_name -> entroos.v1.LogGrep
+	0,  // 21: entroos.v1.LogsResponse.stream:type_name -> entroos.v1.LogsResponse.Stream
+	43, // 22: entroos.v1.ExecRequest.start:type_name -> entroos.v1.ExecStart
+	22, // 23: entroos.v1.ExecRequest.input:type_name -> entroos.v1.ProcessInput
+	21, // 24: entroos.v1.ExecStart.window:type_name -> entroos.v1.WindowSize
+	45, // 25: entroos.v1.ExecResponse.exited:type_name -> entroos.v1.ExecExited
+	48, // 26: entroos.v1.WatchUsageResponse.box:type_name -> entroos.v1.Usage
+	48, // 27: entroos.v1.WatchUsageResponse.containers:type_name -> entroos.v1.Usage
+	48, // 28: entroos.v1.WatchUsageResponse.services:type_name -> entroos.v1.Usage
+	6,  // 29: entroos.v1.WatchUsageResponse.resources:type_name -> entroos.v1.Resources
+	51, // 30: entroos.v1.CheckEquationsResponse.checks:type_name -> entroos.v1.EquationCheck
+	1,  // 31: entroos.v1.EquationCheck.state:type_name -> entroos.v1.EquationCheck.State
+	62, // 32: entroos.v1.ListDisksResponse.disks:type_name -> entroos.v1.Disk
+	2,  // 33: entroos.v1.AdminService.GetVersion:input_type -> entroos.v1.GetVersionRequest
+	4,  // 34: entroos.v1.AdminService.GetStatus:input_type -> entroos.v1.GetStatusRequest
+	9,  // 35: entroos.v1.AdminService.ListServices:input_type -> entroos.v1.ListServicesRequest
+	11, // 36: entroos.v1.AdminService.SignalService:input_type -> entroos.v1.SignalServiceRequest
+	13, // 37: entroos.v1.AdminService.ListImages:input_type -> entroos.v1.ListImagesRequest
+	15, // 38: entroos.v1.AdminService.ImportImage:input_type -> entroos.v1.ImportImageRequest
+	17, // 39: entroos.v1.AdminService.RemoveImage:input_type -> entroos.v1.RemoveImageRequest
+	19, // 40: entroos.v1.AdminService.PruneImages:input_type -> entroos.v1.PruneImagesRequest
+	23, // 41: entroos.v1.AdminService.Run:input_type -> entroos.v1.RunRequest
+	28, // 42: entroos.v1.AdminService.ListContainers:input_type -> entroos.v1.ListContainersRequest
+	30, // 43: entroos.v1.AdminService.StopContainer:input_type -> entroos.v1.StopContainerRequest
+	32, // 44: entroos.v1.AdminService.StartContainer:input_type -> entroos.v1.StartContainerRequest
+	34, // 45: entroos.v1.AdminService.KillContainer:input_type -> entroos.v1.KillContainerRequest
+	36, // 46: entroos.v1.AdminService.RemoveContainer:input_type -> entroos.v1.RemoveContainerRequest
+	38, // 47: entroos.v1.AdminService.Logs:input_type -> entroos.v1.LogsRequest
+	42, // 48: entroos.v1.AdminService.Exec:input_type -> entroos.v1.ExecRequest
+	46, // 49: entroos.v1.AdminService.WatchUsage:input_type -> entroos.v1.WatchUsageRequest
+	49, // 50: entroos.v1.AdminService.CheckEquations:input_type -> entroos.v1.CheckEquationsRequest
+	52, // 51: entroos.v1.AdminService.WatchAccess:input_type -> entroos.v1.WatchAccessRequest
+	54, // 52: entroos.v1.AdminService.GetConfig:input_type -> entroos.v1.GetConfigRequest
+	56, // 53: entroos.v1.AdminService.CheckConfig:input_type -> entroos.v1.CheckConfigRequest
+	58, // 54: entroos.v1.AdminService.SetConfig:input_type -> entroos.v1.SetConfigRequest
+	60, // 55: entroos.v1.AdminService.ListDisks:input_type -> entroos.v1.ListDisksRequest
+	63, // 56: entroos.v1.AdminService.Install:input_type -> entroos.v1.InstallRequest
+	65, // 57: entroos.v1.AdminService.RepairData:input_type -> entroos.v1.RepairDataRequest
+	67, // 58: entroos.v1.AdminService.ResetData:input_type -> entroos.v1.ResetDataRequest
+	69, // 59: entroos.v1.AdminService.Reboot:input_type -> entroos.v1.RebootRequest
+	71, // 60: entroos.v1.AdminService.PowerOff:input_type -> entroos.v1.PowerOffRequest
+	3,  // 61: entroos.v1.AdminService.GetVersion:output_type -> entroos.v1.GetVersionResponse
+	5,  // 62: entroos.v1.AdminService.GetStatus:output_type -> entroos.v1.GetStatusResponse
+	10, // 63: entroos.v1.AdminService.ListServices:output_type -> entroos.v1.ListServicesResponse
+	12, // 64: entroos.v1.AdminService.SignalService:output_type -> entroos.v1.SignalServiceResponse
+	14, // 65: entroos.v1.AdminService.ListImages:output_type -> entroos.v1.ListImagesResponse
+	16, // 66: entroos.v1.AdminService.ImportImage:output_type -> entroos.v1.ImportImageResponse
+	18, // 67: entroos.v1.AdminService.RemoveImage:output_type -> entroos.v1.RemoveImageResponse
+	20, // 68: entroos.v1.AdminService.PruneImages:output_type -> entroos.v1.PruneImagesResponse
+	25, // 69: entroos.v1.AdminService.Run:output_type -> entroos.v1.RunResponse
+	29, // 70: entroos.v1.AdminService.ListContainers:output_type -> entroos.v1.ListContainersResponse
+	31, // 71: entroos.v1.AdminService.StopContainer:output_type -> entroos.v1.StopContainerResponse
+	33, // 72: entroos.v1.AdminService.StartContainer:output_type -> entroos.v1.StartContainerResponse
+	35, // 73: entroos.v1.AdminService.KillContainer:output_type -> entroos.v1.KillContainerResponse
+	37, // 74: entroos.v1.AdminService.RemoveContainer:output_type -> entroos.v1.RemoveContainerResponse
+	41, // 75: entroos.v1.AdminService.Logs:output_type -> entroos.v1.LogsResponse
+	44, // 76: entroos.v1.AdminService.Exec:output_type -> entroos.v1.ExecResponse
+	47, // 77: entroos.v1.AdminService.WatchUsage:output_type -> entroos.v1.WatchUsageResponse
+	50, // 78: entroos.v1.AdminService.CheckEquations:output_type -> entroos.v1.CheckEquationsResponse
+	53, // 79: entroos.v1.AdminService.WatchAccess:output_type -> entroos.v1.WatchAccessResponse
+	55, // 80: entroos.v1.AdminService.GetConfig:output_type -> entroos.v1.GetConfigResponse
+	57, // 81: entroos.v1.AdminService.CheckConfig:output_type -> entroos.v1.CheckConfigResponse
+	59, // 82: entroos.v1.AdminService.SetConfig:output_type -> entroos.v1.SetConfigResponse
+	61, // 83: entroos.v1.AdminService.ListDisks:output_type -> entroos.v1.ListDisksResponse
+	64, // 84: entroos.v1.AdminService.Install:output_type -> entroos.v1.InstallResponse
+	66, // 85: entroos.v1.AdminService.RepairData:output_type -> entroos.v1.RepairDataResponse
+	68, // 86: entroos.v1.AdminService.ResetData:output_type -> entroos.v1.ResetDataResponse
+	70, // 87: entroos.v1.AdminService.Reboot:output_type -> entroos.v1.RebootResponse
+	72, // 88: entroos.v1.AdminService.PowerOff:output_type -> entroos.v1.PowerOffResponse
+	61, // [61:89] is the sub-list for method output_type
+	33, // [33:61] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_entroos_v1_admin_proto_init() }
@@ -4881,11 +5073,15 @@ func file_entroos_v1_admin_proto_init() {
 		(*RunResponse_Exited)(nil),
 		(*RunResponse_Queued)(nil),
 	}
-	file_entroos_v1_admin_proto_msgTypes[38].OneofWrappers = []any{
+	file_entroos_v1_admin_proto_msgTypes[37].OneofWrappers = []any{
+		(*LogTime_UnixNano)(nil),
+		(*LogTime_AgoNanos)(nil),
+	}
+	file_entroos_v1_admin_proto_msgTypes[40].OneofWrappers = []any{
 		(*ExecRequest_Start)(nil),
 		(*ExecRequest_Input)(nil),
 	}
-	file_entroos_v1_admin_proto_msgTypes[40].OneofWrappers = []any{
+	file_entroos_v1_admin_proto_msgTypes[42].OneofWrappers = []any{
 		(*ExecResponse_Stdout)(nil),
 		(*ExecResponse_Stderr)(nil),
 		(*ExecResponse_Exited)(nil),
@@ -4896,7 +5092,7 @@ func file_entroos_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_entroos_v1_admin_proto_rawDesc), len(file_entroos_v1_admin_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   69,
+			NumMessages:   71,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
