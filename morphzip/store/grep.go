@@ -1,0 +1,203 @@
+package store
+
+import (
+	"bytes"
+	"fmt"
+	"regexp"
+	"time"
+)
+
+// Grep says which lines match. A line is what one kind of entries has between
+// two newlines, in however many entries; its entry has the sequence number and
+// the time of where it begins, and the newline if there is one. A last line
+// without one is given when the read ends.
+type Grep struct {
+	// Pattern is what a line holds, without its newline: a string, or, where
+	// Expression is set, what an expression as in package regexp matches.
+	Pattern    string
+	Expression bool
+	// Invert gives the lines that do not match.
+	Invert bool
+}
+
+// maxLine is how long a line is at most where Grep is used; longer ones are
+// taken as several.
+const maxLine = 1 << 20
+
+// matcher gives what decides of a line, without its newline.
+func (g *Grep) matcher() (func(line []byte) bool, error) {
+	match := func(line []byte) bool { return bytes.Contains(line, []byte(g.Pattern)) }
+	if g.Expression {
+		expression, err := regexp.Compile(g.Pattern)
+		if err != nil {
+			return nil, fmt.Errorf("expression: %w", err)
+		}
+		match = expression.Match
+	}
+	if g.Invert {
+		plain := match
+		match = func(line []byte) bool { return !plain(line) }
+	}
+	return match, nil
+}
+
+// lines assembles the lines of a stream's kinds.
+type lines struct {
+	open  [256]*line // those that have begun
+	visit func(line) error
+}
+
+type line struct {
+	sequence uint64
+	offset   int // of its first byte in the entry's data
+	at       time.Time
+	kind     uint8
+	data     []byte
+}
+
+func (l *lines) add(e Entry, offset int) error {
+	data := e.Data
+	for len(data) > 0 {
+		open := l.open[e.Kind]
+		end := bytes.IndexByte(data, '\n') + 1
+		if end == 0 {
+			end = len(data)
+		}
+		if open != nil {
+			end = min(end, maxLine-len(open.data))
+			open.data = append(open.data, data[:end]...)
+		} else {
+			end = min(end, maxLine)
+			open = &line{e.Sequence, offset, e.Time, e.Kind, data[:end:end]}
+		}
+		whole := data[end-1] == '\n' || len(open.data) == maxLine
+		data, offset = data[end:], offset+end
+		if !whole {
+			// The entry's data is not there after this call.
+			open.data = append([]byte(nil), open.data...)
+			l.open[e.Kind] = open
+			continue
+		}
+		l.open[e.Kind] = nil
+		if err := l.visit(*open); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// finish visits the lines that have no end, in the order of their beginnings.
+func (l *lines) finish() error {
+	for {
+		first := -1
+		for kind, open := range l.open {
+			if open != nil && (first < 0 || open.sequence < l.open[first].sequence) {
+				first = kind
+			}
+		}
+		if first < 0 {
+			return nil
+		}
+		open := l.open[first]
+		l.open[first] = nil
+		if err := l.visit(*open); err != nil {
+			return err
+		}
+	}
+}
+
+// grep is run for lines.
+func (r *streamReader) grep(visit func(Entry) error) error {
+	match, err := r.query.Grep.matcher()
+	if err != nil {
+		return err
+	}
+	matching := func(visit func(line) error) *lines {
+		return &lines{visit: func(l line) error {
+			if !match(bytes.TrimSuffix(l.data, newline)) {
+				return nil
+			}
+			return visit(l)
+		}}
+	}
+	tail := r.query.Tail
+	r.query.Tail = -1
+	if tail == 0 {
+		r.next = r.end + 1
+	}
+	var begin place // the first line to visit; zero is any
+	if tail > 0 {
+		if begin, err = r.lastLines(tail, matching); err != nil {
+			return err
+		}
+	}
+	lines := matching(func(l line) error {
+		if begin != (place{}) && begin != (place{l.sequence, l.offset}) {
+			return nil
+		}
+		begin = place{}
+		return visit(Entry{Sequence: l.sequence, Time: l.at, Kind: l.kind, Data: l.data})
+	})
+	if err := r.run(func(e Entry) error { return lines.add(e, 0) }); err != nil {
+		return err
+	}
+	return lines.finish()
+}
+
+// place is where a line begins.
+type place struct {
+	sequence uint64
+	offset   int
+}
+
+// maxTail is how many matching lines a tail has at most.
+const maxTail = 1 << 20
+
+// lastLines reads what is there once, and gives where the first of the last n
+// lines that match begins, n at least 1. It has run begin early enough to see
+// that line and those after it whole.
+func (r *streamReader) lastLines(n int64, matching func(func(line) error) *lines) (begin place, err error) {
+	type match struct {
+		place
+		from uint64 // the first sequence number of the lines open then
+	}
+	n = min(n, maxTail)
+	var ring []match
+	oldest := 0
+	var pass *lines
+	pass = matching(func(l line) error {
+		m := match{place{l.sequence, l.offset}, l.sequence}
+		for _, l := range pass.open {
+			if l != nil {
+				m.from = min(m.from, l.sequence)
+			}
+		}
+		if int64(len(ring)) < n {
+			ring = append(ring, m)
+			return nil
+		}
+		ring[oldest] = m
+		oldest = (oldest + 1) % len(ring)
+		return nil
+	})
+	from := r.next
+	if err := r.readTo(r.end, func(e Entry) error { return pass.add(e, 0) }); err != nil {
+		return place{}, err
+	}
+	if !r.query.Follow {
+		if err := pass.finish(); err != nil {
+			return place{}, err
+		}
+	}
+	if len(ring) == 0 {
+		// What has no end yet may match later.
+		r.next = from
+		if !r.query.Follow {
+			r.next = r.end + 1
+		}
+		return place{}, nil
+	}
+	first := ring[oldest]
+	r.next = max(from, first.from)
+	return first.place, nil
+}

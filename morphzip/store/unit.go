@@ -1,0 +1,162 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"time"
+
+	"github.com/entroos/entroos/equations"
+)
+
+// Bounds of a unit, checked before anything of it is believed.
+const (
+	maxData     = 64 << 10 // of one entry
+	maxUnitData = 8 << 20  // of a unit's entries
+	maxEntries  = 1 << 18  // of a unit
+	maxColumns  = 32 * maxEntries
+	maxSections = 260
+)
+
+// header says what is in a unit: a batch of the tail, or a block. Its first
+// sequence number is in its key.
+type header struct {
+	first, last  uint64 // sequence numbers
+	entries      uint64
+	since, until int64  // the earliest and the latest time, microseconds since 1970
+	data         uint64 // bytes of the entries' data
+	newlines     uint64 // in the data
+	endsLine     bool   // the last byte of the data is a newline
+	level        uint64 // 0 is a batch
+	dictionary   uint64 // 0 is none
+	sections     []section
+	payload      uint64 // bytes of the sections, coded
+	payloadSum   uint32
+	size         int // of the encoded header
+}
+
+// section is a part of a unit's body that is coded on its own.
+type section struct {
+	method      method
+	raw, stored uint64 // bytes
+}
+
+const (
+	unitFormat = 1
+
+	flagEndsLine = 1
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func (h *header) append(dst []byte) []byte {
+	begin := len(dst)
+	var flags byte
+	if h.endsLine {
+		flags |= flagEndsLine
+	}
+	dst = append(dst, unitFormat, flags)
+	for _, n := range []uint64{
+		h.last - h.first, h.entries, equations.Zigzag(h.since), uint64(h.until - h.since), h.data, h.newlines,
+		h.level, h.dictionary, uint64(len(h.sections)),
+	} {
+		dst = binary.AppendUvarint(dst, n)
+	}
+	for _, s := range h.sections {
+		dst = append(dst, byte(s.method))
+		dst = binary.AppendUvarint(dst, s.raw)
+		dst = binary.AppendUvarint(dst, s.stored)
+	}
+	dst = binary.LittleEndian.AppendUint32(dst, h.payloadSum)
+	return binary.LittleEndian.AppendUint32(dst, crc32.Checksum(dst[begin:], castagnoli))
+}
+
+// errUnit says that a unit is not one that was written.
+var errUnit = errors.New("not a unit of this format")
+
+func damaged(what string) error { return fmt.Errorf("%w: %s: %w", ErrDamaged, what, errUnit) }
+
+// parseHeader reads the header at the beginning of raw, of the unit that
+// begins with a sequence number.
+func parseHeader(first uint64, raw []byte) (h header, err error) {
+	r := reader{rest: raw}
+	format := r.byte()
+	if r.bad || format != unitFormat {
+		return h, damaged("format")
+	}
+	flags := r.byte()
+	span := r.uvarint()
+	h.first, h.last = first, first+span
+	h.entries = r.uvarint()
+	h.since = equations.Unzigzag(r.uvarint())
+	h.until = h.since + int64(r.uvarint())
+	h.data, h.newlines = r.uvarint(), r.uvarint()
+	h.level, h.dictionary = r.uvarint(), r.uvarint()
+	n := r.uvarint()
+	if r.bad || flags > flagEndsLine || h.last < first || h.entries == 0 || h.entries > maxEntries || h.entries-1 > span ||
+		h.until < h.since || h.data > maxUnitData || h.newlines > h.data || n == 0 || n > maxSections {
+		return h, damaged("header")
+	}
+	h.endsLine = flags&flagEndsLine != 0
+	h.sections = make([]section, n)
+	var body uint64
+	for i := range h.sections {
+		s := section{method: method(r.byte()), raw: r.uvarint(), stored: r.uvarint()}
+		if s.raw > maxUnitData+maxColumns || s.stored > s.raw {
+			return h, damaged("section")
+		}
+		h.sections[i] = s
+		h.payload += s.stored
+		body += s.raw
+	}
+	h.payloadSum = r.uint32()
+	h.size = len(raw) - len(r.rest)
+	if sum := r.uint32(); r.bad || body < h.data || body > h.data+maxColumns || sum != crc32.Checksum(raw[:h.size], castagnoli) {
+		return h, damaged("header")
+	}
+	h.size += 4
+	return h, nil
+}
+
+// reader reads numbers; bad is set when there were too few bytes, or a number
+// was too large.
+type reader struct {
+	rest []byte
+	bad  bool
+}
+
+func (r *reader) byte() byte {
+	if len(r.rest) == 0 {
+		r.bad = true
+		return 0
+	}
+	b := r.rest[0]
+	r.rest = r.rest[1:]
+	return b
+}
+
+func (r *reader) uvarint() uint64 {
+	n, size := binary.Uvarint(r.rest)
+	if size <= 0 {
+		r.bad, r.rest = true, nil
+		return 0
+	}
+	r.rest = r.rest[size:]
+	return n
+}
+
+func (r *reader) uint32() uint32 {
+	if len(r.rest) < 4 {
+		r.bad, r.rest = true, nil
+		return 0
+	}
+	n := binary.LittleEndian.Uint32(r.rest)
+	r.rest = r.rest[4:]
+	return n
+}
+
+// microseconds is how times are stored.
+func microseconds(t time.Time) int64 { return t.UnixMicro() }
+
+func timeOf(us int64) time.Time { return time.UnixMicro(us) }
