@@ -3,8 +3,8 @@ package mixing
 // apmStep is the distance of an APM's points, in 1/256 of a logit, apmPoints how
 // many they are: from −MaxLogit to beyond MaxLogit.
 const (
-	apmStep   = 128
-	apmPoints = 48
+	apmStep   = 256
+	apmPoints = 24
 )
 
 // APM (adaptive probability map, secondary symbol estimation) refines a

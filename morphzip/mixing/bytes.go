@@ -1,0 +1,56 @@
+package mixing
+
+// bytesModel is the coder of any bytes: contexts of the last one to six bytes,
+// of the word so far, and a match.
+type bytesModel struct {
+	model  *Model
+	match  *Match
+	word   uint32 // hash of the letters since the last other byte
+	before uint32 // the hash of the word before
+	effort int
+}
+
+func newBytesModel(effort int) *bytesModel {
+	if effort <= LeastEffort {
+		return &bytesModel{model: NewModel(NewSlots(22), 6, 1), match: NewMatch(18, 6), effort: effort}
+	}
+	return &bytesModel{model: NewModel(NewSlots(24), 10, 1), match: NewMatch(20, 7), effort: effort}
+}
+
+// code codes or decodes size bytes, which it appends to done.
+func (b *bytesModel) code(c *Coder, done, block []byte, size int) []byte {
+	start := len(done)
+	var last uint64
+	m := b.model
+	for i := range size {
+		h := uint32(last)
+		m.Hash[0] = Hash(1, h&0xff)
+		m.Hash[1] = Hash(2, h&0xffff)
+		m.Hash[2] = Hash(3, h&0xffffff)
+		m.Hash[3] = Hash(4, h)
+		m.Hash[4] = Hash(h+6, uint32(last>>32)&0xffff)
+		m.Hash[5] = Hash(b.word+5, h&0xff)
+		if b.effort > LeastEffort {
+			m.Hash[6] = Hash(h+7, uint32(last>>32)&0xff)
+			m.Hash[7] = Hash(h+8, uint32(last>>32)&0xffffff)
+			m.Hash[8] = Hash(b.word+9, b.before)
+			m.Hash[9] = Hash(10, h&0xf0f0ff00)
+		}
+		want, length := b.match.Find(done[start:])
+		m.Expect(0, int(want), min(length, 15)+min(length>>4, 48))
+		m.Refine = h & 0xff
+		var symbol byte
+		if i < len(block) {
+			symbol = block[i]
+		}
+		symbol = m.Byte(c, symbol)
+		done = append(done, symbol)
+		last = last<<8 | uint64(symbol)
+		if symbol|32 >= 'a' && symbol|32 <= 'z' || symbol >= 128 {
+			b.word = Hash(b.word, uint32(symbol|32))
+		} else if b.word != 0 {
+			b.before, b.word = b.word, 0
+		}
+	}
+	return done
+}
