@@ -114,3 +114,6 @@ func (c *Coder) Err() error {
 	}
 	return nil
 }
+
+// Len returns how many bytes there are: coded so far, or to decode in all.
+func (c *Coder) Len() int { return len(c.bytes) }
