@@ -31,7 +31,8 @@ type Block struct {
 	// Filter is for a search to skip the block by; nil where there is none.
 	Filter []byte
 
-	part uint64 // what precedes the file's part in the content
+	part  uint64 // what precedes the file's part in the content
+	alone bool   // in its part, so that its size is not in the index
 }
 
 // Open opens a file of so many bytes. A file that was cut short, or whose end is
@@ -228,7 +229,7 @@ func placeBlocks(in io.ReaderAt, entries []indexEntry, at, start int64) ([]Block
 			}
 			e.size = h.size
 		}
-		blocks[i] = Block{Position: at, Length: int64(e.length), Size: e.size, Filter: e.filter}
+		blocks[i] = Block{Position: at, Length: int64(e.length), Size: e.size, Filter: e.filter, alone: len(entries) == 1}
 		at += int64(e.length)
 	}
 	return blocks, start, nil

