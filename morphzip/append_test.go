@@ -31,7 +31,7 @@ func TestFilesAreConcatenated(t *testing.T) {
 }
 
 func TestAppend(t *testing.T) {
-	first, second := logLines(300), logLines(500)
+	first, second := logLines(120), logLines(50)
 	old := compress(t, first, Options{Level: 2, BlockSize: minBlockSize})
 	for cut := range old {
 		// An append that was torn, at each byte; 0 is an empty file.
