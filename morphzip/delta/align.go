@@ -33,25 +33,6 @@ type aligner struct {
 	pieces   []piece
 }
 
-// blank makes a view of a file in which references are zeros.
-func blank(source *pages, r *references) *pages {
-	view := newPages(source.source, source.size)
-	view.prepare = func(offset int64, page []byte) {
-		c := r.from(offset - 8)
-		for {
-			at, k, ok := c.next()
-			if !ok || at >= offset+int64(len(page)) {
-				return
-			}
-			from, to := max(at-offset, 0), min(at-offset+k.size(), int64(len(page)))
-			if from < to {
-				clear(page[from:to])
-			}
-		}
-	}
-	return view
-}
-
 // prime is the rolling hash's multiplier (Karp and Rabin 1987, modulo 2^64);
 // leaving is prime^anchor, which takes a byte out again.
 const prime = 0x9E3779B97F4A7C15
@@ -200,6 +181,9 @@ func (a *aligner) search(at int64, current piece) (piece, bool) {
 		return piece{}, false
 	}
 	hash = hashOf(data[:])
+	if next, ok := a.besides(at, current); ok {
+		return next, true
+	}
 	for {
 		if current.size >= 0 {
 			// Alike again: but not by the zeros of a gap alone.
@@ -217,6 +201,29 @@ func (a *aligner) search(at int64, current piece) (piece, bool) {
 		hash = hash*prime + uint64(a.new.byteAt(at+anchor)) + 1 - leaving*(uint64(a.new.byteAt(at))+1)
 		at++
 	}
+}
+
+// besides looks for where the current piece goes on a few bytes further on or
+// back, as it does behind what was put in or taken out.
+func (a *aligner) besides(at int64, current piece) (best piece, ok bool) {
+	if current.size < 0 {
+		return best, false
+	}
+	const near, least, long = 64, 256, 4096
+	old := current.old + at - current.new
+	for i := int64(1); i <= 2*near; i++ {
+		by := (i + 1) / 2
+		if i&1 == 0 {
+			by = -by
+		}
+		if old+by < 0 || a.new.common(at, a.old, old+by, 8) < 8 {
+			continue
+		}
+		if n := a.new.common(at, a.old, old+by, long); n >= least && n > best.size {
+			best = piece{new: at, old: old + by, size: n}
+		}
+	}
+	return best, best.size > 0
 }
 
 // lookUp returns the longest equal stretch that begins at an anchor with the

@@ -167,7 +167,7 @@ func (x *codec) refer(data []byte, r *reference) {
 	miss := 0
 	if !x.decoding {
 		delta = int64(value(data, k) - r.predicted)
-		if k != address64 {
+		if !k.absolute() {
 			delta = int64(int32(delta))
 		}
 		if delta != 0 {

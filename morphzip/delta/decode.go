@@ -96,7 +96,7 @@ func (d *decoder) sections() error {
 	if err != nil {
 		return err
 	}
-	d.codec = newCodec(d.old, newPredictor(references, s.images, s.pieces, s.shifts), true)
+	d.codec = newCodec(d.old, newPredictor(references, s), true)
 	data, scratch := make([]byte, partSize), make([]byte, partSize)
 	for _, p := range append(s.pieces, piece{new: d.size}) {
 		for d.at < p.new {

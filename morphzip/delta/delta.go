@@ -104,6 +104,7 @@ func (e *encoder) encode() {
 		newReferences := findReferences(e.new)
 		s.images = newReferences.images
 		s.pieces = align(blank(e.old, oldReferences), blank(e.new, newReferences))
+		s.bases = findBases(oldReferences, newReferences, s)
 	}
 	s.shifts = findShifts(e.old, e.new, oldReferences, s)
 	coded := encodePlan(s, oldReferences.images, e.old.size, e.new.size)
@@ -113,7 +114,7 @@ func (e *encoder) encode() {
 		inserted -= p.size
 	}
 	e.mixed = inserted <= mixedLiterals
-	e.codec = newCodec(e.old, newPredictor(oldReferences, s.images, s.pieces, s.shifts), false)
+	e.codec = newCodec(e.old, newPredictor(oldReferences, s), false)
 	e.codec.begin(nil, nil, nil)
 	data, scratch := make([]byte, partSize), make([]byte, partSize)
 	var at int64

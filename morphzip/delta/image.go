@@ -152,6 +152,16 @@ func (m *image) section(name string) section {
 	return section{}
 }
 
+// inCode says whether a place is code.
+func (m *image) inCode(place int64) bool {
+	for i := range m.sections {
+		if s := &m.sections[i]; s.code && place >= s.start && place < s.end {
+			return true
+		}
+	}
+	return false
+}
+
 // unfiled is where the places begin of memory that has no bytes in the file.
 const unfiled = int64(1) << 57
 

@@ -11,6 +11,9 @@ type plan struct {
 	images []image
 	pieces []piece
 	shifts []shift
+	// bases are, by image of the old file, how much further than the pieces say
+	// the tables' beginnings went.
+	bases [][kinds]int64
 }
 
 // maxShifts bounds a plan's shifts.
@@ -27,6 +30,7 @@ const (
 	ofMoves
 	ofPlaces
 	ofShifts
+	ofBases
 	planContexts
 )
 
@@ -129,6 +133,18 @@ func (p *planCoder) code(s *plan, old []image, oldSize, newSize int64) {
 			s.shifts = append(s.shifts, m)
 		}
 		previous = m
+	}
+	if decoding {
+		s.bases = make([][kinds]int64, len(old))
+	}
+	for i := range s.bases {
+		for k := fromText; k < kinds; k++ {
+			by := p.signed(s.bases[i][k], ofBases)
+			if by > newSize || by < -newSize {
+				p.bad = true
+			}
+			s.bases[i][k] = by
+		}
 	}
 }
 

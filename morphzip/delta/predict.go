@@ -22,18 +22,36 @@ type predictor struct {
 // up to the next shift.
 type shift struct{ old, by int64 }
 
-func newPredictor(old *references, images []image, pieces []piece, shifts []shift) *predictor {
-	p := &predictor{old: old, images: images, moved: invert(pieces), shifts: shifts}
+func newPredictor(old *references, s *plan) *predictor {
+	p := &predictor{old: old, images: s.images, moved: invert(s.pieces), shifts: s.shifts}
 	p.bases = make([][kinds]int64, len(old.images))
 	for i := range old.images {
 		for k := fromText; k < kinds; k++ {
 			p.bases[i][k] = -1
-			if place, ok := old.images[i].placeOf(old.bases[i][k]); ok {
+			if place, ok := old.images[i].placeOf(old.bases[i][k]); ok && place < unfiled {
 				p.bases[i][k] = p.move(place)
+				if i < len(s.bases) {
+					p.bases[i][k] += s.bases[i][k]
+				}
 			}
 		}
 	}
 	return p
+}
+
+// findBases finds out by how much the tables of the new file begin elsewhere than
+// its pieces say. Images have the same order in both files, mostly.
+func findBases(old, new *references, s *plan) [][kinds]int64 {
+	p := newPredictor(old, s)
+	bases := make([][kinds]int64, len(old.images))
+	for i := range min(len(old.images), len(new.images)) {
+		for k := fromText; k < kinds; k++ {
+			if place, ok := new.images[i].placeOf(new.bases[i][k]); ok && p.bases[i][k] >= 0 {
+				bases[i][k] = place - p.bases[i][k]
+			}
+		}
+	}
+	return bases
 }
 
 // invert orders pieces by the old file, and leaves each of its bytes to one.
@@ -136,7 +154,7 @@ func (p *predictor) target(r *reference) (int64, bool) {
 			return 0, false
 		}
 		return m.placeOf(here + 4 + behind[k] + uint64(int64(int32(r.old))))
-	case k == address64:
+	case k.absolute():
 		return m.placeOf(r.old)
 	}
 	return m.placeOf(p.old.bases[r.fromImage][r.kind] + r.old*unitOf(r.kind))
@@ -145,7 +163,7 @@ func (p *predictor) target(r *reference) (int64, bool) {
 // named returns the place that a distance or an address names in the new file.
 func (p *predictor) named(r *reference, value uint64) (int64, bool) {
 	m := &p.images[r.toImage]
-	if r.kind == address64 {
+	if r.kind.absolute() {
 		return m.placeOf(value)
 	}
 	here, ok := m.addressOf(r.to)
@@ -175,7 +193,7 @@ func (p *predictor) predict(r *reference) bool {
 			return false
 		}
 		r.predicted = uint64(uint32(address - here - 4 - behind[k]))
-	case k == address64:
+	case k.absolute():
 		r.predicted = address
 	default:
 		base, ok := n.addressOf(p.bases[r.fromImage][k])
@@ -199,14 +217,14 @@ func unitOf(k kind) uint64 {
 
 // value reads a reference's bytes, and setValue writes them.
 func value(data []byte, k kind) uint64 {
-	if k == address64 {
+	if k.absolute() {
 		return binary.LittleEndian.Uint64(data)
 	}
 	return uint64(binary.LittleEndian.Uint32(data))
 }
 
 func setValue(data []byte, k kind, v uint64) {
-	if k == address64 {
+	if k.absolute() {
 		binary.LittleEndian.PutUint64(data, v)
 		return
 	}

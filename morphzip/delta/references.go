@@ -15,10 +15,12 @@ const (
 	distance1
 	distance2
 	distance4
-	// An address of eight bytes.
+	// An address of eight bytes, one of a method table's in a list of them.
 	address64
+	addressOfTable
 	// Four bytes: how far behind one of Go's tables the place is.
 	fromText
+	fromIndex // the same, in the index of functions
 	fromNames
 	fromUnits // in words
 	fromFiles
@@ -26,26 +28,31 @@ const (
 	fromFunctions
 	fromFuncData
 	fromTypes
+	fromTypeList // the same, in the list of types
+	fromReadOnly
 	kinds
 )
 
 // size is how many bytes the reference takes.
 func (k kind) size() int64 {
-	if k == address64 {
+	if k.absolute() {
 		return 8
 	}
 	return 4
 }
 
+func (k kind) absolute() bool { return k == address64 || k == addressOfTable }
+
 const (
-	regionBits = 12
+	regionBits = 11
 	regionSize = 1 << regionBits
+	kindBits   = 5
 )
 
 // references are where a file's bytes name places in it, in order and without
 // overlap.
 type references struct {
-	// list has for each its offset in its region of 4 KiB and its kind.
+	// list has for each its offset in its region of 2 KiB and its kind.
 	list []uint16
 	// first is, by region, the index in list of its first.
 	first []uint32
@@ -80,7 +87,7 @@ func (r *references) add(offset int64, k kind) {
 		return
 	}
 	r.upTo(offset >> regionBits)
-	r.list = append(r.list, uint16(offset&(regionSize-1))<<4|uint16(k))
+	r.list = append(r.list, uint16(offset&(regionSize-1))<<kindBits|uint16(k))
 	r.last = offset + k.size()
 }
 
@@ -92,7 +99,7 @@ func (r *references) from(offset int64) cursor {
 		return cursor{r: r, region: int64(len(r.first)) - 1, index: len(r.list)}
 	}
 	begin, end := int(r.first[region]), int(r.first[region+1])
-	i, _ := slices.BinarySearch(r.list[begin:end], uint16(max(offset, 0)&(regionSize-1))<<4)
+	i, _ := slices.BinarySearch(r.list[begin:end], uint16(max(offset, 0)&(regionSize-1))<<kindBits)
 	return cursor{r: r, region: region, index: begin + i}
 }
 
@@ -113,7 +120,7 @@ func (c *cursor) next() (offset int64, k kind, ok bool) {
 	}
 	entry := c.r.list[c.index]
 	c.index++
-	return c.region<<regionBits | int64(entry>>4), kind(entry & 15), true
+	return c.region<<regionBits | int64(entry>>kindBits), kind(entry & (1<<kindBits - 1)), true
 }
 
 // readImage adds an image's references.
@@ -135,13 +142,19 @@ func (r *references) readImage(file *pages, number int) {
 		case s.code:
 			r.readCode(file, m, s)
 		case tables != nil && s.start <= tables.header && tables.header < s.end:
-			tables.readFunctions(file, r, s)
+			tables.readFunctions(file, r, m, s)
 		case s.name == ".typelink" && tables != nil:
 			for at := s.start; at+4 <= s.end; at += 4 {
-				r.add(at, fromTypes)
+				r.add(at, fromTypeList)
 			}
+		case s.name == ".itablink":
+			r.readData(file, m, s, addressOfTable, nil)
 		default:
-			r.readData(file, m, s, tables)
+			var words []word
+			if tables != nil && s.start <= tables.types.start && tables.types.end <= s.end {
+				words = tables.readTypes(file, m)
+			}
+			r.readData(file, m, s, address64, words)
 		}
 	}
 }
@@ -195,12 +208,18 @@ func distanceKind(behind int) (kind, bool) {
 	return 0, false
 }
 
-// readData adds the words of a section that are addresses in the image.
-func (r *references) readData(file *pages, m *image, s section, tables *tables) {
+// readData adds the words of a section that are addresses in the image, and those
+// references that are known already.
+func (r *references) readData(file *pages, m *image, s section, k kind, known []word) {
 	at := s.start + int64(-s.address&7)
 	for ; at+8 <= s.end; at += 8 {
-		if tables != nil {
-			tables.addBefore(at, r)
+		taken := false
+		for len(known) > 0 && known[0].offset < at+8 {
+			r.add(known[0].offset, known[0].kind)
+			known, taken = known[1:], true
+		}
+		if taken {
+			continue
 		}
 		data := file.at(at)
 		var across [8]byte
@@ -209,11 +228,11 @@ func (r *references) readData(file *pages, m *image, s section, tables *tables) 
 			data = across[:]
 		}
 		value := binary.LittleEndian.Uint64(data)
-		if value == 0 {
+		if value < 4096 {
 			continue
 		}
-		if _, ok := m.placeOf(value); ok && value >= 4096 {
-			r.add(at, address64)
+		if _, ok := m.placeOf(value); ok {
+			r.add(at, k)
 		}
 	}
 }

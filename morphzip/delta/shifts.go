@@ -6,7 +6,7 @@ import "slices"
 // tells but the references to it.
 func findShifts(old, new *pages, references *references, s *plan) []shift {
 	went := map[int64]int64{}
-	p := newPredictor(references, s.images, s.pieces, nil)
+	p := newPredictor(references, s)
 	r := reference{}
 	var data [8]byte
 	for _, m := range s.pieces {
@@ -16,7 +16,7 @@ func findShifts(old, new *pages, references *references, s *plan) []shift {
 			if !ok || at+k.size() > m.old+m.size {
 				break
 			}
-			if k > address64 {
+			if k > addressOfTable {
 				continue
 			}
 			r.kind, r.from, r.to = k, at, m.new+at-m.old

@@ -1,9 +1,6 @@
 package delta
 
-import (
-	"encoding/binary"
-	"slices"
-)
+import "encoding/binary"
 
 // tables are where a Go program's tables are (runtime.moduledata, as Go 1.20 to
 // 1.26 lay it out), which hold distances from their own beginnings.
@@ -14,17 +11,9 @@ type tables struct {
 	count     int64 // of functions
 	units     span  // indices of files
 	types     span
-	// words are references found apart from their turn, in order.
-	words []word
 }
 
 type span struct{ start, end int64 }
-
-// word is a reference: its offset and kind.
-type word struct {
-	offset int64
-	kind   kind
-}
 
 // functionMagic begins the tables by function since Go 1.20.
 const functionMagic = 0xfffffff1
@@ -68,9 +57,10 @@ func readModule(m *image, words [41]uint64) *tables {
 		text, types, typesEnd, rodata, funcData        = 22, 37, 38, 39, 40
 	)
 	t := &tables{}
-	t.bases[fromText], t.bases[fromNames], t.bases[fromUnits] = words[text], words[names], words[units]
+	t.bases[fromText], t.bases[fromIndex], t.bases[fromNames], t.bases[fromUnits] = words[text], words[text], words[names], words[units]
 	t.bases[fromFiles], t.bases[fromProgram], t.bases[fromFunctions] = words[files], words[program], words[functions]
-	t.bases[fromFuncData], t.bases[fromTypes] = words[funcData], words[types]
+	t.bases[fromFuncData], t.bases[fromReadOnly] = words[funcData], words[rodata]
+	t.bases[fromTypes], t.bases[fromTypeList] = words[types], words[types]
 	for k := fromText; k < kinds; k++ {
 		if place, ok := m.placeOf(t.bases[k]); !ok || place >= unfiled {
 			return nil
@@ -92,7 +82,7 @@ func readModule(m *image, words [41]uint64) *tables {
 
 // readFunctions adds the references in the tables by function, which are in the
 // section s: cutab, functab and the functions themselves.
-func (t *tables) readFunctions(file *pages, r *references, s section) {
+func (t *tables) readFunctions(file *pages, r *references, m *image, s section) {
 	if t.units.start < s.start || t.units.end > t.functions || t.functions+8*t.count+4 > s.end {
 		return
 	}
@@ -100,11 +90,12 @@ func (t *tables) readFunctions(file *pages, r *references, s section) {
 		r.add(at, fromFiles)
 	}
 	for i := range t.count {
-		r.add(t.functions+8*i, fromText)
+		r.add(t.functions+8*i, fromIndex)
 		r.add(t.functions+8*i+4, fromFunctions)
 	}
-	r.add(t.functions+8*t.count, fromText)
+	r.add(t.functions+8*t.count, fromIndex)
 	var entry [8]byte
+	var funcData []datum
 	for i := range t.count {
 		file.read(entry[:], t.functions+8*i)
 		at := t.functions + int64(binary.LittleEndian.Uint32(entry[4:]))
@@ -126,30 +117,24 @@ func (t *tables) readFunctions(file *pages, r *references, s section) {
 			r.addUnlessZero(file, at+44+4*j, fromProgram)
 		}
 		for j := range data {
-			r.addUnlessZero(file, at+44+4*(programs+j), fromFuncData)
+			here := at + 44 + 4*(programs+j)
+			if r.addUnlessZero(file, here, fromFuncData) {
+				file.read(entry[:4], here)
+				funcData = append(funcData, datum{binary.LittleEndian.Uint32(entry[:]), uint32(j)})
+			}
 		}
 	}
+	t.readFuncData(file, r, m, s, funcData)
 }
 
 // addUnlessZero adds a reference of four bytes, unless it is 0 or −1: those name
 // nothing.
-func (r *references) addUnlessZero(file *pages, offset int64, k kind) {
+func (r *references) addUnlessZero(file *pages, offset int64, k kind) bool {
 	var data [4]byte
 	file.read(data[:], offset)
 	if v := binary.LittleEndian.Uint32(data[:]); v != 0 && v != 1<<32-1 {
 		r.add(offset, k)
+		return true
 	}
-}
-
-// addBefore adds the words before an offset.
-func (t *tables) addBefore(offset int64, r *references) {
-	for len(t.words) > 0 && t.words[0].offset < offset+8 {
-		r.add(t.words[0].offset, t.words[0].kind)
-		t.words = t.words[1:]
-	}
-}
-
-// sortWords puts the words into their order.
-func (t *tables) sortWords() {
-	slices.SortFunc(t.words, func(a, b word) int { return int(min(max(a.offset-b.offset, -1), 1)) })
+	return false
 }
