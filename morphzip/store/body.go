@@ -25,6 +25,7 @@ type body struct {
 	times     []int64
 	kinds     []uint8
 	data      [][]byte // of each entry
+	size      int      // bytes of the data
 }
 
 func (b *body) len() int { return len(b.sequences) }
@@ -39,6 +40,16 @@ func (b *body) add(e Entry) {
 	b.times = append(b.times, microseconds(e.Time))
 	b.kinds = append(b.kinds, e.Kind)
 	b.data = append(b.data, e.Data)
+	b.size += len(e.Data)
+}
+
+// join appends another body.
+func (b *body) join(more *body) {
+	b.sequences = append(b.sequences, more.sequences...)
+	b.times = append(b.times, more.times...)
+	b.kinds = append(b.kinds, more.kinds...)
+	b.data = append(b.data, more.data...)
+	b.size += more.size
 }
 
 // describe gives the header of the body's unit, but for what coding adds.
@@ -131,7 +142,7 @@ func decodeBody(raw []byte, h *header) (*body, error) {
 	data := r.rest[size:]
 	r.rest = r.rest[:size]
 	n := int(h.entries)
-	b := &body{sequences: make([]uint64, n), times: make([]int64, n), kinds: make([]uint8, n), data: make([][]byte, n)}
+	b := &body{sequences: make([]uint64, n), times: make([]int64, n), kinds: make([]uint8, n), data: make([][]byte, n), size: len(data)}
 	if !b.readSkips(&r, h) || !b.readKinds(&r) {
 		return nil, damaged("sequence numbers and kinds")
 	}

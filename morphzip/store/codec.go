@@ -3,64 +3,99 @@ package store
 import (
 	"fmt"
 	"hash/crc32"
+	"sync"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/entroos/entroos/morphzip"
 )
 
 // method is how a section is coded.
 type method uint8
 
 const (
-	methodRaw method = iota
-	methodZstd
+	methodRaw   method = iota
+	methodZstd         // a zstd frame, with the unit's dictionary where it has one
+	methodFrame        // a frame of package morphzip
 )
 
-// Levels of a unit.
+// The levels of units: a batch is coded by zstd at once, blocks by package
+// morphzip.
 const (
 	levelBatch = 0
-	levelBlock = 3
+	levelBlock = uint64(morphzip.Default)
+	levelDense = uint64(morphzip.Dense)
 )
 
 // codec codes units.
 type codec struct {
-	fast, normal *zstd.Encoder
-	decoder      *zstd.Decoder
+	mu       sync.Mutex
+	encoders map[dictionaryID]*zstd.Encoder
+	decoders map[dictionaryID]*zstd.Decoder
+
+	// dense is held while a reader decodes a dense unit: the memory that it
+	// takes is needed once.
+	dense sync.Mutex
 }
 
-func (c *codec) init() (err error) {
-	const concurrency = 2
-	if c.fast, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderCRC(false),
-		zstd.WithEncoderConcurrency(concurrency), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(1<<20)); err != nil {
+func (c *codec) init() error {
+	c.encoders, c.decoders = make(map[dictionaryID]*zstd.Encoder), make(map[dictionaryID]*zstd.Decoder)
+	if _, err := c.encoder(dictionary{}); err != nil {
 		return err
 	}
-	if c.normal, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithEncoderCRC(false),
-		zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(1<<20)); err != nil {
-		return err
-	}
-	c.decoder, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(concurrency), zstd.WithDecoderLowmem(true),
-		zstd.WithDecoderMaxMemory(maxUnitData+maxColumns), zstd.IgnoreChecksum(true))
+	_, err := c.decoder(dictionary{})
 	return err
 }
 
-// encode gives the header and the payload of a unit.
-func (c *codec) encode(b *body, level uint64) (header, []byte) {
+// encodeBatch gives the header and the payload of a batch.
+func (c *codec) encodeBatch(b *body, d dictionary) (header, []byte, error) {
 	h := b.describe()
-	h.level = level
-	parts, _ := b.encode()
-	encoder := c.normal
-	if level == levelBatch {
-		// Small parts code better together.
-		var all []byte
-		for _, part := range parts {
-			all = append(all, part...)
-		}
-		parts, encoder = [][]byte{all}, c.fast
+	h.level, h.dictionary = levelBatch, d.id.number
+	encoder, err := c.encoder(d)
+	if err != nil {
+		return h, nil, err
 	}
+	parts, _ := b.encode()
+	var raw []byte // small parts code better together
+	for _, part := range parts {
+		raw = append(raw, part...)
+	}
+	payload := encoder.EncodeAll(raw, nil)
+	s := section{method: methodZstd, raw: uint64(len(raw))}
+	if len(payload) >= len(raw) {
+		s.method, payload = methodRaw, raw
+	}
+	h.sections = []section{s}
+	h.describePayload(payload)
+	return h, payload, nil
+}
+
+// blockEncoder makes blocks of a level. It is for one goroutine.
+type blockEncoder struct {
+	level   uint64
+	encoder *morphzip.Encoder
+	facts   *facts
+}
+
+func newBlockEncoder(level uint64, f *facts) (*blockEncoder, error) {
+	encoder, err := morphzip.NewEncoder(morphzip.Options{Level: morphzip.Level(level), Observe: f.block})
+	return &blockEncoder{level, encoder, f}, err
+}
+
+// encode gives the header and the payload of a block.
+func (e *blockEncoder) encode(b *body) (header, []byte) {
+	h := b.describe()
+	h.level = e.level
+	parts, deltas := b.encode()
+	e.facts.delta(b.times, deltas)
 	var payload []byte
 	for _, part := range parts {
+		if len(part) == 0 {
+			continue
+		}
 		begin := len(payload)
-		s := section{method: methodZstd, raw: uint64(len(part))}
-		payload = encoder.EncodeAll(part, payload)
+		s := section{method: methodFrame, raw: uint64(len(part))}
+		payload = e.encoder.Encode(payload, part)
 		if len(payload)-begin >= len(part) {
 			s.method = methodRaw
 			payload = append(payload[:begin], part...)
@@ -68,15 +103,30 @@ func (c *codec) encode(b *body, level uint64) (header, []byte) {
 		s.stored = uint64(len(payload) - begin)
 		h.sections = append(h.sections, s)
 	}
-	h.payload = uint64(len(payload))
-	h.payloadSum = crc32.Checksum(payload, castagnoli)
+	h.describePayload(payload)
 	return h, payload
 }
 
+// describePayload sets what the header says of the payload.
+func (h *header) describePayload(payload []byte) {
+	if len(h.sections) == 1 {
+		h.sections[0].stored = uint64(len(payload))
+	}
+	h.payload = uint64(len(payload))
+	h.payloadSum = crc32.Checksum(payload, castagnoli)
+	h.inline = len(payload) <= inlineSize
+	h.size = len(h.append(nil))
+}
+
 // decode gives the entries of a unit.
-func (c *codec) decode(h *header, payload []byte) (*body, error) {
+func (c *codec) decode(u unit) (*body, error) {
+	h, payload := u.header, u.payload
 	if uint64(len(payload)) != h.payload || crc32.Checksum(payload, castagnoli) != h.payloadSum {
 		return nil, damaged("checksum")
+	}
+	if h.level >= levelDense {
+		c.dense.Lock()
+		defer c.dense.Unlock()
 	}
 	var size uint64
 	for _, s := range h.sections {
@@ -87,19 +137,29 @@ func (c *codec) decode(h *header, payload []byte) (*body, error) {
 		part := payload[:s.stored]
 		payload = payload[s.stored:]
 		begin := len(raw)
+		var err error
 		switch s.method {
 		case methodRaw:
 			raw = append(raw, part...)
 		case methodZstd:
-			var err error
-			if raw, err = c.decoder.DecodeAll(part, raw); err != nil {
-				return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+			var decoder *zstd.Decoder
+			if decoder, err = c.decoder(u.dictionary); err == nil {
+				raw, err = decoder.DecodeAll(part, raw[:begin:begin+int(s.raw)])
 			}
+		case methodFrame:
+			raw, err = morphzip.Decode(raw, part, int(s.raw))
 		default:
-			return nil, damaged("method")
+			err = errUnit
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 		}
 		if uint64(len(raw)-begin) != s.raw {
 			return nil, damaged("length")
+		}
+		// Decoders may have moved it.
+		if cap(raw) < int(size) {
+			raw = append(make([]byte, 0, size), raw...)
 		}
 	}
 	return decodeBody(raw, h)

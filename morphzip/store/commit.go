@@ -71,7 +71,7 @@ type batch struct {
 	stream  *stream
 	header  header
 	payload []byte
-	value   []byte
+	dropped []*header // to make room for it
 }
 
 // commit writes what is pending now.
@@ -91,34 +91,34 @@ func (s *Store) commit() error {
 	}
 	var batches []batch
 	var bytes int64
+	var err error
 	for _, st := range dirty {
-		// Only this goroutine changes flying.
 		var b body
-		for _, e := range st.flying {
+		for _, e := range st.flying { // which only commits change
 			b.add(e.Entry)
 		}
 		if b.len() == 0 {
 			continue
 		}
-		h, payload := s.codec.encode(&b, levelBatch)
-		value := append(h.append(nil), payload...)
-		batches = append(batches, batch{st, h, payload, value})
-		bytes += int64(len(value))
+		st.mu.Lock()
+		d := st.dictionary
+		st.mu.Unlock()
+		h, payload, failed := s.codec.encodeBatch(&b, d)
+		if failed != nil {
+			err = failed
+			break
+		}
+		batches = append(batches, batch{stream: st, header: h, payload: payload})
+		bytes += int64(h.stored())
 	}
-	err := s.needRoom(bytes)
 	if err == nil {
-		err = s.update(func(tx *bbolt.Tx) error {
-			tail := tx.Bucket(bucketTail)
-			tail.FillPercent = 0.9
+		err = s.needRoom(bytes)
+	}
+	if err == nil {
+		err = s.updateThen(func(tx *bbolt.Tx) error { return s.putBatches(tx, batches) }, func() {
 			for _, b := range batches {
-				if b.stream.removed() {
-					continue
-				}
-				if err := tail.Put(key(b.stream.id, b.header.first), b.value); err != nil {
-					return err
-				}
+				b.stream.exchange([]*header{&b.header}, b.dropped)
 			}
-			return nil
 		})
 	}
 	s.settle(dirty, err)
@@ -126,6 +126,25 @@ func (s *Store) commit() error {
 		poke(s.work)
 	}
 	return err
+}
+
+// putBatches adds the batches to their tails. A stream that has become larger
+// than it may loses its oldest units at once: upkeep may be far behind.
+func (s *Store) putBatches(tx *bbolt.Tx, batches []batch) error {
+	for i := range batches {
+		b := &batches[i]
+		if b.stream.removed() {
+			continue
+		}
+		if err := putUnit(tx, b.stream.id, &b.header, b.payload); err != nil {
+			return err
+		}
+		var err error
+		if b.dropped, err = s.dropOldest(tx, b.stream, b.header.stored()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // settle ends a commit of streams.

@@ -1,20 +1,40 @@
 package store
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/entroos/entroos/equations"
+	"github.com/entroos/entroos/morphzip"
 )
 
-// facts are what the store tells of itself, as it goes.
+// facts are what the store tells of itself, as it goes: the last of each kind.
 type facts struct {
-	mu    sync.Mutex
-	reads []equations.ReadFacts
+	mu     sync.Mutex
+	reads  []equations.ReadFacts
+	blocks []equations.BlockFacts
+	coded  []equations.CodedFacts
+	deltas []equations.DeltaFacts
+	every  uint64 // blocks seen
 }
 
-const factsKept = 16
+const (
+	factsKept = 16
+	// Of so many blocks one is described.
+	factsEvery = 8
+	// Of a column so many numbers are told.
+	factsNumbers = 64
+)
 
-// read notes a read of the store: the largest block that it touched, and how
+// keep appends to a list of the last ones.
+func keep[T any](list []T, one T) []T {
+	if len(list) == factsKept {
+		list = slices.Delete(list, 0, 1)
+	}
+	return append(list, one)
+}
+
+// read notes a read of the store: the largest unit that it touched, and how
 // many bytes it gave and decoded.
 func (f *facts) read(block, returned, decoded uint64) {
 	if returned == 0 || decoded == 0 {
@@ -22,16 +42,55 @@ func (f *facts) read(block, returned, decoded uint64) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(f.reads) == factsKept {
-		f.reads = append(f.reads[:0], f.reads[1:]...)
-	}
-	f.reads = append(f.reads, equations.ReadFacts{
+	f.reads = keep(f.reads, equations.ReadFacts{
 		Block: block, Returned: returned, Decoded: decoded, Amplification: equations.ReadAmplification(decoded, returned),
 	})
 }
 
-func (f *facts) snapshot() *equations.MorphFacts {
+// block notes a block that was coded.
+func (f *facts) block(r *morphzip.Report) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return &equations.MorphFacts{Reads: append([]equations.ReadFacts(nil), f.reads...)}
+	if r.Plain > 0 {
+		f.coded = keep(f.coded, equations.CodedFacts{Morphed: r.Coded, Plain: r.Plain})
+	}
+	if len(r.Bits) == 0 {
+		return // of runs only
+	}
+	if f.every%factsEvery == 0 {
+		f.blocks = keep(f.blocks, r.Facts())
+	}
+	f.every++
+}
+
+// delta notes a column of times.
+func (f *facts) delta(numbers []int64, deltas []uint64) {
+	n := min(len(numbers), factsNumbers)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.deltas = keep(f.deltas, equations.DeltaFacts{Order: 1, Numbers: slices.Clone(numbers[:n]), Deltas: slices.Clone(deltas[:n])})
+}
+
+// Facts are the store's rows of the equations' telemetry.
+func (s *Store) Facts() *equations.MorphFacts {
+	var t equations.MorphFacts
+	for _, st := range s.loaded() {
+		st.mu.Lock()
+		t.Original += st.blocks.original + st.tail.original
+		t.Stored += st.blocks.stored + st.tail.stored
+		st.mu.Unlock()
+	}
+	t.Ratio = equations.CompressionRatio(t.Stored, t.Original)
+	f := &s.facts
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	t.Reads, t.Blocks = slices.Clone(f.reads), slices.Clone(f.blocks)
+	t.Coded, t.Deltas = slices.Clone(f.coded), slices.Clone(f.deltas)
+	var morphed, plain uint64
+	for _, c := range t.Coded {
+		morphed += c.Morphed
+		plain += c.Plain
+	}
+	t.Gain = equations.MorphGain(morphed, plain)
+	return &t
 }

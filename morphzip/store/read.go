@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -40,10 +39,10 @@ func (s *Store) Read(ctx context.Context, stream string, q Query, visit func(Ent
 	if err != nil || st == nil {
 		return err
 	}
-	r, err := s.newStreamReader(ctx, st, q)
-	if err == nil && q.Grep != nil {
+	r := s.newStreamReader(ctx, st, q)
+	if q.Grep != nil {
 		err = r.grep(visit)
-	} else if err == nil {
+	} else {
 		err = r.run(visit)
 	}
 	if err != nil {
@@ -73,7 +72,7 @@ const (
 	latest   = 1<<63 - 1
 )
 
-func (s *Store) newStreamReader(ctx context.Context, st *stream, q Query) (*streamReader, error) {
+func (s *Store) newStreamReader(ctx context.Context, st *stream, q Query) *streamReader {
 	r := &streamReader{ctx: ctx, store: s, stream: st, query: q, next: max(q.From, 1), since: earliest, until: latest}
 	if !q.Since.IsZero() {
 		r.since = microseconds(q.Since)
@@ -83,18 +82,15 @@ func (s *Store) newStreamReader(ctx context.Context, st *stream, q Query) (*stre
 	}
 	st.mu.Lock()
 	r.end = st.next - 1
+	retention := s.effective(st.retention)
 	st.mu.Unlock()
 	if q.To > 0 && q.To < r.end {
 		r.end = q.To
 	}
-	retention, err := s.retention(st)
-	if err != nil {
-		return nil, err
-	}
 	if retention.MaxAge > 0 {
 		r.since = max(r.since, microseconds(s.options.Now().Add(-retention.MaxAge)))
 	}
-	return r, nil
+	return r
 }
 
 func (r *streamReader) run(visit func(Entry) error) error {
@@ -160,17 +156,18 @@ func (r *streamReader) readTo(end uint64, visit func(Entry) error) error {
 		r.stream.mu.Lock()
 		durable := r.stream.durable
 		r.stream.mu.Unlock()
-		h, payload, err := r.store.unitAt(r.stream.id, r.next)
+		u, err := r.store.unitAt(r.stream.id, r.next)
 		if err != nil {
 			return err
 		}
+		h := u.header
 		switch {
 		case h != nil && h.first > end:
 			return nil
 		case h != nil && r.outside(h):
 			r.next, r.skip = h.last+1, 0
 		case h != nil:
-			if err := r.visitUnit(h, payload, end, visit); err != nil {
+			if err := r.visitUnit(u, end, visit); err != nil {
 				return err
 			}
 		case r.next <= durable:
@@ -184,8 +181,9 @@ func (r *streamReader) readTo(end uint64, visit func(Entry) error) error {
 	return nil
 }
 
-func (r *streamReader) visitUnit(h *header, payload []byte, end uint64, visit func(Entry) error) error {
-	b, err := r.store.codec.decode(h, payload)
+func (r *streamReader) visitUnit(u unit, end uint64, visit func(Entry) error) error {
+	h := u.header
+	b, err := r.store.codec.decode(u)
 	if err != nil {
 		if !errors.Is(err, ErrDamaged) {
 			return err
@@ -268,24 +266,23 @@ func (r *streamReader) inTime(t time.Time) bool {
 // outside says whether no entry of a unit is in the time that is asked for.
 func (r *streamReader) outside(h *header) bool { return h.until < r.since || h.since >= r.until }
 
-// unitAt gives the unit on disk with a sequence number, or the next one; nil
-// where there is none. No transaction is open when it returns.
-func (s *Store) unitAt(id uint32, sequence uint64) (h *header, payload []byte, err error) {
+// unitAt gives the unit on disk with a sequence number, or the next one; its
+// header is nil where there is none. No transaction is open when it returns.
+func (s *Store) unitAt(id uint32, sequence uint64) (u unit, err error) {
 	err = s.view(func(tx *bbolt.Tx) error {
 		for _, bucket := range [][]byte{bucketBlocks, bucketTail} {
-			b := tx.Bucket(bucket)
-			var value []byte
-			if h, value, err = unitFrom(b, id, sequence); err != nil {
+			h, value, err := unitFrom(tx.Bucket(bucket), id, sequence)
+			if err != nil {
 				return err
 			}
 			if h != nil {
-				payload, err = payloadOf(tx, id, h, value)
+				u, err = loadUnit(tx, id, h, value)
 				return err
 			}
 		}
 		return nil
 	})
-	return h, payload, err
+	return u, err
 }
 
 // unitFrom gives the first unit of a bucket that ends at or after a sequence
@@ -297,22 +294,4 @@ func unitFrom(b *bbolt.Bucket, id uint32, sequence uint64) (*header, []byte, err
 	}
 	k, v := b.Cursor().Seek(key(id, sequence))
 	return parseUnit(id, k, v)
-}
-
-// payloadOf copies a unit's payload, from a batch's value or a block's pieces.
-func payloadOf(tx *bbolt.Tx, id uint32, h *header, value []byte) ([]byte, error) {
-	if h.level == levelBatch {
-		return append([]byte(nil), value[h.size:]...), nil
-	}
-	payload := make([]byte, 0, h.payload)
-	pieces := tx.Bucket(bucketPieces)
-	k := key(id, h.first)
-	for n := uint16(0); uint64(len(payload)) < h.payload; n++ {
-		piece := pieces.Get(binary.BigEndian.AppendUint16(k[:12:12], n))
-		if len(piece) == 0 || uint64(len(payload)+len(piece)) > h.payload {
-			break // its checksum will not be right
-		}
-		payload = append(payload, piece...)
-	}
-	return payload, nil
 }

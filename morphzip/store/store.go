@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
-
-	"github.com/entroos/entroos/equations"
 )
 
 // Options are a Store's; the zero value is usable.
@@ -82,13 +80,13 @@ var (
 	bucketSchema = []byte("morphzip/store")
 	// bucketStreams: name -> streamRecord.
 	bucketStreams = []byte("streams")
-	// bucketTail: stream (4 bytes), first sequence number (8 bytes) -> unit
-	// header and payload.
+	// bucketTail: stream (4 bytes), first sequence number (8 bytes) -> the
+	// header of a batch, and its payload where that is short.
 	bucketTail = []byte("tail")
-	// bucketBlocks: stream, first sequence number -> unit header.
+	// bucketBlocks: stream, first sequence number -> the same of a block.
 	bucketBlocks = []byte("blocks")
 	// bucketPieces: stream, first sequence number, number of the piece (2
-	// bytes) -> a part of the block's payload.
+	// bytes) -> a part of a unit's payload.
 	bucketPieces = []byte("pieces")
 	// bucketRemoved: stream -> empty, of removed streams that are not freed yet.
 	bucketRemoved = []byte("removed")
@@ -216,9 +214,6 @@ func (s *Store) Close() error {
 
 // errClosed is returned by the methods of a closed Store.
 var errClosed = errors.New("the store is closed")
-
-// Facts are the store's rows of the equations' telemetry.
-func (s *Store) Facts() *equations.MorphFacts { return s.facts.snapshot() }
 
 // key is the beginning of the keys of a stream's unit.
 func key(id uint32, first uint64) []byte {

@@ -93,6 +93,29 @@ type stream struct {
 	failed          error // why the last commit failed
 	retry           time.Time
 	delay           time.Duration
+
+	tail, blocks totals     // of the tail's batches, and of the blocks
+	dictionary   dictionary // that batches are coded with
+	sealed       int        // blocks made since it was learned
+	retention    Retention
+}
+
+// totals are of units.
+type totals struct {
+	units            int
+	original, stored uint64 // bytes
+}
+
+func (t *totals) add(h *header) {
+	t.units++
+	t.original += h.data
+	t.stored += h.stored()
+}
+
+func (t *totals) remove(h *header) {
+	t.units--
+	t.original -= h.data
+	t.stored -= h.stored()
 }
 
 type pendingEntry struct {
@@ -124,7 +147,7 @@ func (s *Store) stream(name string, create bool) (*stream, error) {
 		return st, nil
 	}
 	var record streamRecord
-	var last uint64
+	var loaded stream
 	found := false
 	load := func(tx *bbolt.Tx) (err error) {
 		raw := tx.Bucket(bucketStreams).Get([]byte(name))
@@ -134,8 +157,7 @@ func (s *Store) stream(name string, create bool) (*stream, error) {
 		if record, err = parseStreamRecord(raw); err != nil {
 			return err
 		}
-		last, err = lastOf(tx, record)
-		return err
+		return loaded.load(tx, record)
 	}
 	err := s.view(load)
 	if err == nil && !found {
@@ -155,6 +177,7 @@ func (s *Store) stream(name string, create bool) (*stream, error) {
 				return errors.New("the store has had as many streams as it can")
 			}
 			record = streamRecord{id: uint32(id)}
+			loaded.id = record.id
 			return names.Put([]byte(name), record.encode())
 		})
 	}
@@ -169,24 +192,41 @@ func (s *Store) stream(name string, create bool) (*stream, error) {
 	if s.closed {
 		return nil, errClosed
 	}
-	st = &stream{name: name, id: record.id, next: last + 1, durable: last}
+	st = &stream{
+		name: name, id: loaded.id, next: loaded.durable + 1, durable: loaded.durable, tail: loaded.tail, blocks: loaded.blocks,
+		dictionary: loaded.dictionary, retention: loaded.retention,
+	}
 	s.streams[name] = st
 	return st, nil
 }
 
-// lastOf is the last sequence number that a stream has used.
-func lastOf(tx *bbolt.Tx, record streamRecord) (uint64, error) {
-	last := record.last
-	for _, bucket := range [][]byte{bucketBlocks, bucketTail} {
-		h, _, err := unitBefore(tx.Bucket(bucket), record.id, 1<<64-1)
+// load reads what the file has of a stream.
+func (st *stream) load(tx *bbolt.Tx, record streamRecord) (err error) {
+	st.id, st.durable, st.retention = record.id, record.last, record.retention
+	for bucket, t := range map[*bbolt.Bucket]*totals{tx.Bucket(bucketBlocks): &st.blocks, tx.Bucket(bucketTail): &st.tail} {
+		err = eachHeader(bucket, st.id, 0, func(h *header) bool {
+			t.add(h)
+			st.durable = max(st.durable, h.last)
+			return true
+		})
 		if err != nil {
-			return 0, err
-		}
-		if h != nil {
-			last = max(last, h.last)
+			return err
 		}
 	}
-	return last, nil
+	st.dictionary, err = lastDictionary(tx, st.id)
+	return err
+}
+
+// eachHeader visits the headers of a stream's units in a bucket, from that with
+// a first sequence number on, until visit gives false.
+func eachHeader(b *bbolt.Bucket, id uint32, from uint64, visit func(*header) bool) error {
+	c := b.Cursor()
+	for k, v := c.Seek(key(id, from)); ; k, v = c.Next() {
+		h, _, err := parseUnit(id, k, v)
+		if err != nil || h == nil || !visit(h) {
+			return err
+		}
+	}
 }
 
 // unitBefore gives the last unit of a stream in a bucket that begins at or

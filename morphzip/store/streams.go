@@ -42,10 +42,7 @@ func (s *Store) Streams() ([]StreamInfo, error) {
 	infos := make([]StreamInfo, 0, len(all))
 	for _, n := range all {
 		info := StreamInfo{Name: n.name, First: n.record.last + 1, Last: n.record.last, Retention: s.effective(n.record.retention)}
-		err := s.eachUnit(n.record.id, func(h *header) error {
-			info.count(h)
-			return nil
-		})
+		err := s.eachUnit(n.record.id, info.count)
 		if err != nil {
 			return nil, fmt.Errorf("stream %q: %w", n.name, err)
 		}
@@ -76,21 +73,14 @@ func (i *StreamInfo) count(h *header) {
 func (h *header) stored() uint64 { return uint64(h.size) + h.payload }
 
 // eachUnit visits the headers of a stream's units, in order.
-func (s *Store) eachUnit(id uint32, visit func(*header) error) error {
+func (s *Store) eachUnit(id uint32, visit func(*header)) error {
 	return s.view(func(tx *bbolt.Tx) error {
 		for _, bucket := range [][]byte{bucketBlocks, bucketTail} {
-			c := tx.Bucket(bucket).Cursor()
-			for k, v := c.Seek(key(id, 0)); ; k, v = c.Next() {
-				h, _, err := parseUnit(id, k, v)
-				if err != nil {
-					return err
-				}
-				if h == nil {
-					break
-				}
-				if err := visit(h); err != nil {
-					return err
-				}
+			if err := eachHeader(tx.Bucket(bucket), id, 0, func(h *header) bool {
+				visit(h)
+				return true
+			}); err != nil {
+				return err
 			}
 		}
 		return nil
@@ -108,41 +98,40 @@ func (s *Store) effective(r Retention) Retention {
 	return r
 }
 
-// retention is that which holds for a stream.
-func (s *Store) retention(st *stream) (r Retention, err error) {
-	err = s.view(func(tx *bbolt.Tx) error {
-		raw := tx.Bucket(bucketStreams).Get([]byte(st.name))
-		if raw == nil {
-			return nil // it was removed
-		}
-		record, err := parseStreamRecord(raw)
-		r = record.retention
-		return err
-	})
-	return s.effective(r), err
-}
-
 // SetRetention bounds a stream, which is made if it is not there.
 func (s *Store) SetRetention(stream string, r Retention) error {
 	st, err := s.stream(stream, true)
 	if err != nil {
 		return err
 	}
-	err = s.update(func(tx *bbolt.Tx) error {
-		names := tx.Bucket(bucketStreams)
-		raw := names.Get([]byte(st.name))
-		if raw == nil {
-			return errRemoved
-		}
-		record, err := parseStreamRecord(raw)
-		if err != nil || record.retention == r {
-			return err
-		}
-		record.retention = r
-		return names.Put([]byte(st.name), record.encode())
-	})
+	err = s.changeRecord(st, func(record *streamRecord) { record.retention = r })
+	if err != nil {
+		return fmt.Errorf("stream %q: %w", stream, err)
+	}
+	st.mu.Lock()
+	st.retention = r
+	st.mu.Unlock()
 	poke(s.work)
-	return err
+	return nil
+}
+
+// changeRecord changes a stream's record.
+func (s *Store) changeRecord(st *stream, change func(*streamRecord)) error {
+	return s.update(func(tx *bbolt.Tx) error { return changeRecord(tx, st, change) })
+}
+
+func changeRecord(tx *bbolt.Tx, st *stream, change func(*streamRecord)) error {
+	names := tx.Bucket(bucketStreams)
+	raw := names.Get([]byte(st.name))
+	if raw == nil || st.removed() {
+		return errRemoved
+	}
+	record, err := parseStreamRecord(raw)
+	if err != nil {
+		return err
+	}
+	change(&record)
+	return names.Put([]byte(st.name), record.encode())
 }
 
 // errRemoved is returned to those who use a stream while it is removed.

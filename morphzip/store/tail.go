@@ -34,18 +34,19 @@ func (r *streamReader) findTail(lines int64) error {
 	}
 	end := min(r.end, durable)
 	for end >= r.next && end > 0 {
-		h, payload, err := r.unitUpTo(end, &t)
+		u, err := r.unitUpTo(end, &t)
 		if err != nil {
 			return err
 		}
+		h := u.header
 		if h == nil {
 			break
 		}
-		if payload == nil {
+		if u.payload == nil {
 			end = h.first - 1
 			continue
 		}
-		b, err := r.store.codec.decode(h, payload)
+		b, err := r.store.codec.decode(u)
 		if err != nil {
 			// Reading says so; here it counts as a line.
 			if t.newlines(1, true) {
@@ -122,25 +123,26 @@ func (t *tail) newlines(n uint64, ends bool) (enough bool) {
 
 // unitUpTo gives the last unit that begins at or before a sequence number, with
 // its payload where its lines have to be counted one by one.
-func (r *streamReader) unitUpTo(sequence uint64, t *tail) (h *header, payload []byte, err error) {
+func (r *streamReader) unitUpTo(sequence uint64, t *tail) (u unit, err error) {
 	id := r.stream.id
 	err = r.store.view(func(tx *bbolt.Tx) error {
 		for _, bucket := range [][]byte{bucketTail, bucketBlocks} {
-			var value []byte
-			if h, value, err = unitBefore(tx.Bucket(bucket), id, sequence); err != nil {
+			h, value, err := unitBefore(tx.Bucket(bucket), id, sequence)
+			if err != nil {
 				return err
 			}
 			if h == nil {
 				continue
 			}
+			u.header = h
 			whole := h.last <= r.end && h.since >= r.since && h.until < r.until
 			if h.data == 0 || r.outside(h) || whole && !t.newlines(h.newlines, h.endsLine) {
 				return nil
 			}
-			payload, err = payloadOf(tx, id, h, value)
+			u, err = loadUnit(tx, id, h, value)
 			return err
 		}
 		return nil
 	})
-	return h, payload, err
+	return u, err
 }

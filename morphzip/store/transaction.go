@@ -57,7 +57,11 @@ func (s *Store) view(read func(*bbolt.Tx) error) (err error) {
 // update runs write in a read-write transaction, which is on disk when update
 // returns nil. After a panic in it nothing is written any more, as bbolt's
 // state is not known then.
-func (s *Store) update(write func(*bbolt.Tx) error) (err error) {
+func (s *Store) update(write func(*bbolt.Tx) error) error { return s.updateThen(write, func() {}) }
+
+// updateThen is update, and calls done once all is on disk, before the next
+// read-write transaction begins.
+func (s *Store) updateThen(write func(*bbolt.Tx) error, done func()) (err error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	s.mu.Lock()
@@ -89,7 +93,11 @@ func (s *Store) update(write func(*bbolt.Tx) error) (err error) {
 	if err := write(tx); err != nil {
 		return err
 	}
-	return tx.Commit()
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	done()
+	return nil
 }
 
 // rollback ends a transaction that has not ended.

@@ -1,11 +1,14 @@
 package store
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"time"
+
+	"go.etcd.io/bbolt"
 
 	"github.com/entroos/entroos/equations"
 )
@@ -28,6 +31,7 @@ type header struct {
 	data         uint64 // bytes of the entries' data
 	newlines     uint64 // in the data
 	endsLine     bool   // the last byte of the data is a newline
+	inline       bool   // the payload follows the header, and is not in pieces
 	level        uint64 // 0 is a batch
 	dictionary   uint64 // 0 is none
 	sections     []section
@@ -46,6 +50,7 @@ const (
 	unitFormat = 1
 
 	flagEndsLine = 1
+	flagInline   = 2
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -55,6 +60,9 @@ func (h *header) append(dst []byte) []byte {
 	var flags byte
 	if h.endsLine {
 		flags |= flagEndsLine
+	}
+	if h.inline {
+		flags |= flagInline
 	}
 	dst = append(dst, unitFormat, flags)
 	for _, n := range []uint64{
@@ -94,11 +102,11 @@ func parseHeader(first uint64, raw []byte) (h header, err error) {
 	h.data, h.newlines = r.uvarint(), r.uvarint()
 	h.level, h.dictionary = r.uvarint(), r.uvarint()
 	n := r.uvarint()
-	if r.bad || flags > flagEndsLine || h.last < first || h.entries == 0 || h.entries > maxEntries || h.entries-1 > span ||
+	if r.bad || flags > flagEndsLine|flagInline || h.last < first || h.entries == 0 || h.entries > maxEntries || h.entries-1 > span ||
 		h.until < h.since || h.data > maxUnitData || h.newlines > h.data || n == 0 || n > maxSections {
 		return h, damaged("header")
 	}
-	h.endsLine = flags&flagEndsLine != 0
+	h.endsLine, h.inline = flags&flagEndsLine != 0, flags&flagInline != 0
 	h.sections = make([]section, n)
 	var body uint64
 	for i := range h.sections {
@@ -117,6 +125,93 @@ func parseHeader(first uint64, raw []byte) (h header, err error) {
 	}
 	h.size += 4
 	return h, nil
+}
+
+// unit is a unit with what it takes to decode it, copied from the file.
+type unit struct {
+	header     *header
+	payload    []byte
+	dictionary dictionary
+}
+
+// loadUnit copies a unit's payload, from its value or its pieces.
+func loadUnit(tx *bbolt.Tx, id uint32, h *header, value []byte) (u unit, err error) {
+	u.header = h
+	if u.dictionary, err = loadDictionary(tx, dictionaryID{id, h.dictionary}); err != nil {
+		return u, err
+	}
+	if h.inline {
+		u.payload = append([]byte(nil), value[h.size:]...)
+		return u, nil
+	}
+	u.payload = make([]byte, 0, h.payload)
+	pieces := tx.Bucket(bucketPieces)
+	for n := 0; uint64(len(u.payload)) < h.payload; n++ {
+		piece := pieces.Get(pieceKey(id, h.first, n))
+		if len(piece) == 0 || uint64(len(u.payload)+len(piece)) > h.payload {
+			break // its checksum will not be right
+		}
+		u.payload = append(u.payload, piece...)
+	}
+	return u, nil
+}
+
+const (
+	// inlineSize is how long a payload is at most that is not cut into pieces.
+	inlineSize = 2 << 10
+	// pieceSize is how long the pieces of others are: two of them, with what
+	// bbolt adds, fill eight pages. Larger values would have bbolt look for
+	// larger holes in the file, and copy more when their neighbours change.
+	pieceSize = 4*4096 - 40
+)
+
+func pieceKey(id uint32, first uint64, n int) []byte {
+	return binary.BigEndian.AppendUint16(key(id, first), uint16(n))
+}
+
+// bucketOf is where a unit's header is.
+func (h *header) bucketOf() []byte {
+	if h.level == levelBatch {
+		return bucketTail
+	}
+	return bucketBlocks
+}
+
+// putUnit adds a unit.
+func putUnit(tx *bbolt.Tx, id uint32, h *header, payload []byte) error {
+	value := h.append(nil)
+	if h.inline {
+		value, payload = append(value, payload...), nil
+	}
+	headers := tx.Bucket(h.bucketOf())
+	headers.FillPercent = 0.9 // most come in order
+	if err := headers.Put(key(id, h.first), value); err != nil {
+		return err
+	}
+	pieces := tx.Bucket(bucketPieces)
+	for n := 0; len(payload) > 0; n++ {
+		size := min(len(payload), pieceSize)
+		if err := pieces.Put(pieceKey(id, h.first, n), payload[:size]); err != nil {
+			return err
+		}
+		payload = payload[size:]
+	}
+	return nil
+}
+
+// deleteUnit removes a unit.
+func deleteUnit(tx *bbolt.Tx, id uint32, h *header) error {
+	if err := tx.Bucket(h.bucketOf()).Delete(key(id, h.first)); err != nil || h.inline {
+		return err
+	}
+	c := tx.Bucket(bucketPieces).Cursor()
+	prefix := key(id, h.first)
+	for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = c.Seek(prefix) {
+		if err := c.Delete(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // reader reads numbers; bad is set when there were too few bytes, or a number
