@@ -86,7 +86,7 @@ func (s *splitter) begin(block []byte) {
 // looked into.
 func (s *splitter) line(start, end int) {
 	l := line{start: uint32(start), end: uint32(end), first: uint32(len(s.tokens)), variant: -1}
-	if end-start <= maxLine && !binary(s.block[start:end]) {
+	if end-start <= maxLine && !unprintable(s.block[start:end]) {
 		h := s.scan(s.block, start, end)
 		l.tokens = uint32(len(s.tokens)) - l.first
 		v, ok := s.byHash[h.variant]
@@ -100,9 +100,9 @@ func (s *splitter) line(start, end int) {
 	s.lines = append(s.lines, l)
 }
 
-// binary tells whether a line holds bytes that text does not: its beginning is
+// unprintable tells whether a line holds bytes that text does not: its beginning is
 // looked at.
-func binary(b []byte) bool {
+func unprintable(b []byte) bool {
 	for _, c := range b[:min(len(b), 64)] {
 		if c < ' ' && c != '\t' && c != '\r' && c != '\x1b' {
 			return true

@@ -1,0 +1,105 @@
+package logline
+
+import (
+	"bytes"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func checkCode(t interface{ Fatalf(string, ...any) }, block []byte, effort int) int {
+	out, ok := Encode([]byte("x"), block, effort)
+	if !ok {
+		if len(out) != 1 {
+			t.Fatalf("%d bytes were appended", len(out)-1)
+		}
+		return -1
+	}
+	got, err := Decode([]byte("y"), out[1:], len(block))
+	if err != nil {
+		t.Fatalf("decode of %.200q: %v", block, err)
+	}
+	if !bytes.Equal(got[1:], block) {
+		n := 0
+		for n+1 < len(got) && n < len(block) && got[n+1] == block[n] {
+			n++
+		}
+		t.Fatalf("at %d of %d: got %.80q, want %.80q", n, len(block), got[n+1:], block[n:])
+	}
+	return len(out) - 1
+}
+
+func TestCodeEdges(t *testing.T) {
+	for _, e := range edges {
+		checkCode(t, []byte(e), Default)
+	}
+}
+
+func TestCodeLines(t *testing.T) {
+	g := lines()
+	rapid.Check(t, func(t *rapid.T) { checkCode(t, g.Draw(t, "block"), rapid.IntRange(Fast, Dense).Draw(t, "effort")) })
+}
+
+func TestSeries(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		v := rapid.OneOf(rapid.SliceOfN(rapid.Uint64(), 0, 60), rapid.SliceOfN(rapid.Uint64Range(0, 7), 0, 200),
+			rapid.SliceOfN(rapid.Uint64Range(1<<63, 1<<63+100), 0, 200)).Draw(t, "v")
+		e, d := new(encoder), new(decoder)
+		e.series(v, nil)
+		d.section = section{meta: e.meta, body: e.body}
+		got, err := d.series(len(v), nil)
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
+		for i := range v {
+			if got[i] != v[i] {
+				t.Fatalf("value %d: %d, want %d", i, got[i], v[i])
+			}
+		}
+	})
+}
+
+func TestCodeLogs(t *testing.T) {
+	for name, b := range logs(t) {
+		b = b[:min(len(b), 4<<20)]
+		in, out := 0, 0
+		for len(b) > 0 {
+			n := min(len(b), 1<<20)
+			size := checkCode(t, b[:n], Default)
+			if size < 0 {
+				size = n
+			}
+			in, out = in+n, out+size
+			b = b[n:]
+		}
+		t.Logf("%s: %d to %d, %.4f", name, in, out, float64(out)/float64(in))
+	}
+}
+
+func benchmark(b *testing.B, decode bool) {
+	for name, l := range logs(b) {
+		b.Run(name, func(b *testing.B) {
+			block := l[:min(len(l), 1<<20)]
+			out, ok := Encode(nil, block, Default)
+			if !ok {
+				b.Skip("not lines")
+			}
+			var buf []byte
+			b.SetBytes(int64(len(block)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if decode {
+					if _, err := Decode(buf[:0], out, len(block)); err != nil {
+						b.Fatal(err)
+					}
+					continue
+				}
+				buf, _ = Encode(buf[:0], block, Default)
+			}
+			b.ReportMetric(float64(len(out))/float64(len(block)), "ratio")
+		})
+	}
+}
+
+func BenchmarkEncode(b *testing.B) { benchmark(b, false) }
+func BenchmarkDecode(b *testing.B) { benchmark(b, true) }
