@@ -14,7 +14,7 @@ PACKAGES := linux-source-6.12 gcc libc6-dev make bc bison flex kmod libelf-dev l
 	mmdebstrap buildah openssh-client
 
 # What the image is made of, so that `make image` builds only when it changed.
-SOURCES := go.mod go.sum VERSION Makefile $(shell find api appliance cmd equations image init kernel-config ledger nko qemu router runtime \
+SOURCES := go.mod go.sum VERSION Makefile $(shell find api appliance cmd equations image init kernel-config ledger morphzip nko qemu router runtime \
 	-type f ! -name '*_test.go' ! -path '*/testdata/*' 2>/dev/null)
 
 .PHONY: run test test-unit test-vm soak fuzz bench pictures build image kernel fixtures lint fmt generate packages clean

@@ -387,24 +387,6 @@ func TestErrorsHaveCodes(t *testing.T) {
 	}
 }
 
-func TestServiceLogs(t *testing.T) {
-	b := newTestBox(t)
-	for _, text := range []string{"one", "two", "three"} {
-		b.Log.Add(nko.LogLine{At: time.Now(), Text: []byte(text)})
-	}
-	stream, err := b.admin.Logs(t.Context(), connect.NewRequest(&entroosv1.LogsRequest{Service: "init", Tail: 2}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var got string
-	for stream.Receive() {
-		got += string(stream.Msg().GetData())
-	}
-	if stream.Err() != nil || got != "two\nthree\n" {
-		t.Errorf("%q %v", got, stream.Err())
-	}
-}
-
 func TestSocketIsRootsAlone(t *testing.T) {
 	b := newTestBox(t)
 	info, err := os.Stat(b.socket)

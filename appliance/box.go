@@ -16,6 +16,7 @@ import (
 
 	"github.com/entroos/entroos/equations"
 	"github.com/entroos/entroos/ledger"
+	"github.com/entroos/entroos/morphzip/store"
 	"github.com/entroos/entroos/nko"
 	"github.com/entroos/entroos/nko/governor"
 	"github.com/entroos/entroos/nko/noise"
@@ -42,6 +43,7 @@ type Box struct {
 	Supervisor *nko.Supervisor
 	Storage    Storage
 	Store      *nko.Store
+	Logs       *store.Store // of services and containers
 	Runtime    *runtime.Runtime
 	Workloads  *nko.Workloads
 	Outbox     *nko.Outbox
@@ -162,13 +164,13 @@ func (b *Box) RecordsLost() bool {
 func (b *Box) StartRuntime(ctx context.Context) error {
 	engine, err := runtime.New(runtime.Config{
 		Images:     b.state + "/images",
-		Logs:       b.state + "/logs",
 		Volumes:    b.state + "/volumes",
 		Containers: b.state + "/containers",
 		Run:        RunPath + "/runc",
 		Runc:       "/bin/runc",
 		Cgroup:     "/workloads",
 		DB:         b.Store.DB(),
+		Logs:       b.Logs,
 		Processes:  b.Reaper,
 		Resolv:     "/etc/resolv.conf",
 		Logger:     b.Logger,

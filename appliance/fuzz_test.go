@@ -89,10 +89,14 @@ func newFuzzBox(f *testing.F) (*Box, *panics) {
 		f.Fatal(err)
 	}
 	b.Store.DB().NoSync = true
+	b.state = dir
+	if err := b.OpenLogs(); err != nil {
+		f.Fatal(err)
+	}
 	b.Outbox = nko.NewOutbox(b.Store, nil, logger)
 	monitor := gorunc.Monitor
 	if b.Runtime, err = runtime.New(runtime.Config{
-		Images: dir + "/images", Logs: dir + "/logs", Volumes: dir + "/volumes", Containers: dir + "/containers", Run: dir + "/run",
+		Images: dir + "/images", Logs: b.Logs, Volumes: dir + "/volumes", Containers: dir + "/containers", Run: dir + "/run",
 		Runc: "/nowhere/runc", Cgroup: "/nowhere", DB: b.Store.DB(), Processes: b.Reaper, Resolv: "/etc/resolv.conf", Logger: logger, Go: nko.Go,
 	}); err != nil {
 		f.Fatal(err)
@@ -104,7 +108,7 @@ func newFuzzBox(f *testing.F) (*Box, *panics) {
 	f.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
-		if err := errors.Join(b.Workloads.Close(ctx), b.Store.Close()); err != nil {
+		if err := errors.Join(b.Workloads.Close(ctx), b.closeLogs(ctx), b.Store.Close()); err != nil {
 			f.Error(err)
 		}
 	})
@@ -156,7 +160,7 @@ func FuzzAdmin(f *testing.F) {
 		"KillContainer":   {&entroosv1.KillContainerRequest{Container: "a", Signal: 65}, &entroosv1.KillContainerRequest{Signal: -1 << 31}},
 		"RemoveContainer": {&entroosv1.RemoveContainerRequest{Container: "test", Force: true}},
 		"CheckConfig":     {&entroosv1.CheckConfigRequest{Yaml: "hostname: [\n"}},
-		"Logs":            {&entroosv1.LogsRequest{Container: "test", Tail: -1 << 63}, &entroosv1.LogsRequest{Service: "init", Tail: 1 << 62, Follow: true}},
+		"Logs":            {&entroosv1.LogsRequest{Container: "test", Tail: -1 << 63}, &entroosv1.LogsRequest{Service: "init", Tail: 1 << 62, Follow: true}, &entroosv1.LogsRequest{Service: "init", Since: &entroosv1.LogTime{Time: &entroosv1.LogTime_AgoNanos{AgoNanos: -1 << 63}}, Grep: &entroosv1.LogGrep{Expression: "(a|b)*", Invert: true}}},
 		"Run": {start("a"), input(&entroosv1.ProcessInput{}), &entroosv1.RunRequest{Request: &entroosv1.RunRequest_Start{Start: &entroosv1.RunStart{
 			Spec: &entroosv1.WorkloadSpec{Image: "test", Name: "x", Tty: true, Remove: true}, Detach: true, Window: &entroosv1.WindowSize{Rows: 1 << 31},
 		}}}},

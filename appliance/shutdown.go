@@ -34,6 +34,9 @@ func (b *Box) Shutdown(a Action, dog *Watchdog) error {
 	}
 	b.step("services", time.Minute, dog, func(context.Context) error { b.Supervisor.Stop(); return nil })
 	b.step("processes", 5*time.Second, dog, b.killAll)
+	if begun && b.Logs != nil {
+		b.step("logs", 10*time.Second, dog, b.closeLogs)
+	}
 	if begun && b.Store != nil {
 		b.step("records", 10*time.Second, dog, func(context.Context) error { return b.Store.Close() })
 	}

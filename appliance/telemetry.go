@@ -36,6 +36,7 @@ func (b *Box) Telemetry(ctx context.Context) (*equations.Telemetry, error) {
 		{"router", b.routerTelemetry},
 		{"services", b.systemTelemetry},
 		{"output", b.outputTelemetry},
+		{"store", b.morphTelemetry},
 	} {
 		if err := gather.from(ctx, t); err != nil {
 			failed = append(failed, fmt.Errorf("%s: %w", gather.what, err))

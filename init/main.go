@@ -118,6 +118,7 @@ func start(ctx context.Context, box *appliance.Box, tree nko.CgroupTree, dog *ap
 	if err := nko.Protect("records", box.OpenStore); err != nil {
 		box.Problem(fmt.Errorf("no containers and no receipts: %w", err))
 	} else {
+		box.Problem(nko.Protect("logs", box.OpenLogs))
 		box.Outbox = nko.NewOutbox(box.Store, box.Ledger, box.Logger)
 		box.Problem(box.StartLedger())
 		box.Problem(nko.Protect("runtime", func() error { return box.StartRuntime(ctx) }))

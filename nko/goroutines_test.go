@@ -14,8 +14,8 @@ import (
 )
 
 // mayStart are the functions that start the goroutines of PID 1's packages;
-// they recover.
-var mayStart = []string{"nko.Go", "runtime.Runtime.spawn"}
+// they recover. The store's default is not for PID 1, which gives it nko.Go.
+var mayStart = []string{"nko.Go", "runtime.Runtime.spawn", "store.withDefaults"}
 
 // starters are the library's functions that call one in a goroutine of its own.
 // Their argument has to be nko.Guard's.

@@ -14,13 +14,16 @@ const (
 	logLineBytes = 4 << 10  // longer lines are cut into such pieces
 )
 
-// LogRing keeps the last lines that a service wrote, in memory.
+// LogRing keeps the last lines that a service wrote, in memory. Once it is kept
+// in a store (Keep), they go there, too, and are read from there.
 type LogRing struct {
 	mu      sync.Mutex
 	lines   []LogLine
 	first   uint64 // number of lines[0], counted from 0 since the start
 	bytes   int
-	changed chan struct{} // closed and replaced when a line is added
+	changed chan struct{} // closed and replaced when a line is added, or the ring closed
+	closed  bool
+	kept    *keptLog // nil is that it is not
 }
 
 // LogLine is one line, without its end.
@@ -45,13 +48,29 @@ func (l *LogRing) Add(line LogLine) {
 		l.lines = l.lines[1:]
 		l.first++
 	}
+	l.announce()
+}
+
+func (l *LogRing) announce() {
 	close(l.changed)
 	l.changed = make(chan struct{})
 }
 
-// Follow calls f with the last tail lines (all when tail is negative), and with
-// those to come while follow is set, until ctx ends or f fails. A reader
-// slower than the service misses lines.
+// Close ends the ring: those who follow it come to its end. What it has stays
+// in memory.
+func (l *LogRing) Close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	l.announce()
+}
+
+// end is the number of the next line. l.mu is held.
+func (l *LogRing) end() uint64 { return l.first + uint64(len(l.lines)) }
+
+// Follow calls f with the last tail lines of those in memory (all when tail is
+// negative), and with those to come while follow is set, until ctx ends, f fails
+// or the ring is closed. A reader slower than the service misses lines.
 func (l *LogRing) Follow(ctx context.Context, follow bool, tail int64, f func(LogLine) error) error {
 	l.mu.Lock()
 	next := l.first
@@ -63,7 +82,7 @@ func (l *LogRing) Follow(ctx context.Context, follow bool, tail int64, f func(Lo
 		l.mu.Lock()
 		next = max(next, l.first)
 		lines := append([]LogLine(nil), l.lines[next-l.first:]...)
-		changed := l.changed
+		changed, closed := l.changed, l.closed
 		l.mu.Unlock()
 		next += uint64(len(lines))
 		for _, line := range lines {
@@ -71,7 +90,7 @@ func (l *LogRing) Follow(ctx context.Context, follow bool, tail int64, f func(Lo
 				return err
 			}
 		}
-		if !follow {
+		if !follow || closed {
 			return nil
 		}
 		select {
@@ -83,13 +102,15 @@ func (l *LogRing) Follow(ctx context.Context, follow bool, tail int64, f func(Lo
 }
 
 // Writer gives a writer that splits what it gets into lines of the ring. seen,
-// when not nil, is called with each line.
+// when not nil, is called with each line. Who writes waits while the store falls
+// behind.
 func (l *LogRing) Writer(stderr bool, seen func(text []byte)) io.Writer {
 	return &lineWriter{add: func(text []byte) {
 		l.Add(LogLine{At: time.Now(), Stderr: stderr, Text: text})
 		if seen != nil {
 			seen(text)
 		}
+		l.awaitKept()
 	}}
 }
 

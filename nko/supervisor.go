@@ -2,6 +2,7 @@ package nko
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/thejerf/suture/v4"
 
+	"github.com/entroos/entroos/morphzip/store"
 	"github.com/entroos/entroos/runtime/rate"
 )
 
@@ -26,6 +28,8 @@ type Supervisor struct {
 	services []*Service // in order of Add
 	tokens   map[*Service]suture.ServiceToken
 	stopping bool
+	logs     *store.Store // nil until KeepLogs
+	mark     string
 }
 
 // stopTimeout bounds the stop of one service, its grace included.
@@ -76,8 +80,43 @@ func (s *Supervisor) Add(spec ServiceSpec) (*Service, error) {
 		return nil, fmt.Errorf("service %s exists already", spec.Name)
 	}
 	s.services = append(s.services, service)
+	if s.logs != nil {
+		s.keepLog(service)
+	}
 	s.tokens[service] = s.root.Add(branch)
 	return service, nil
+}
+
+// KeepLogs has the logs of the services, those of now and those to come, kept in
+// a store; mark stands in a log before the first line of this boot.
+func (s *Supervisor) KeepLogs(logs *store.Store, mark string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.logs, s.mark = logs, mark
+	for _, service := range s.services {
+		s.keepLog(service)
+	}
+}
+
+// keepLog has a service's log kept. s.mu is held.
+func (s *Supervisor) keepLog(service *Service) {
+	name := service.spec.Name
+	service.log.Keep(s.logs, ServiceStream(name), s.mark, func(err error) {
+		s.logger.Warn("the log of a service is in memory only", "service", name, "error", err)
+	})
+}
+
+// CloseLogs ends the logs of the services, and waits until they are on disk.
+func (s *Supervisor) CloseLogs(ctx context.Context) error {
+	services := s.Services()
+	for _, service := range services {
+		service.log.Close()
+	}
+	var failed []error
+	for _, service := range services {
+		failed = append(failed, service.log.Kept(ctx))
+	}
+	return errors.Join(failed...)
 }
 
 // Remove stops a service and forgets it; its name is free again.
@@ -100,6 +139,7 @@ func (s *Supervisor) Remove(name string) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	service.log.Close()
 	s.services = slices.DeleteFunc(s.services, func(o *Service) bool { return o == service })
 	delete(s.tokens, service)
 	return nil

@@ -16,7 +16,7 @@ import (
 	"github.com/containerd/go-runc"
 	"golang.org/x/sys/unix"
 
-	"github.com/entroos/entroos/runtime/logfile"
+	"github.com/entroos/entroos/morphzip/store"
 	"github.com/entroos/entroos/runtime/network"
 	"github.com/entroos/entroos/runtime/oci"
 	"github.com/entroos/entroos/runtime/rate"
@@ -48,7 +48,8 @@ type Container struct {
 	record   containerRecord
 	bundle   *bundle
 	rootfs   *rootfs
-	log      *logfile.Log
+	log      *store.Appender
+	logFrom  uint64       // the sequence number of what it logs first
 	bucket   *rate.Bucket // of what is logged
 	habit    *habit
 	stdio    *stdio
@@ -129,9 +130,8 @@ func (c *Container) create(ctx context.Context, attached IO) error {
 		return err
 	}
 	r.written.forget(c.id)
-	if c.log, err = logfile.Open(r.logDir(c.id), r.config.LogBytes); err != nil {
-		return err
-	}
+	c.log = r.logs.Appender(logStream(c.id))
+	c.logFrom = c.log.Last() + 1
 	c.later(c.log.Close)
 	root := c.record.rootID()
 	c.stdio, err = r.newStdio(c.workload.Tty, c.workload.Stdin, root+c.workload.User.UID, root+c.workload.User.GID, c.bundle.console())
@@ -287,6 +287,12 @@ func (c *Container) wait(exits <-chan Exit) {
 			result.Err = errors.Join(result.Err, fmt.Errorf("%d bytes of output are not in the log: %w", o.lost, space.Explain(o.logErr)))
 		}
 	}
+	if _, err := space.Left(c.runtime.config.Containers); err != nil {
+		// Else the execution's end need not wait for the disk.
+		if err := c.log.Sync(); err != nil {
+			result.Err = errors.Join(result.Err, fmt.Errorf("the end of the output is not in the log: %w", space.Explain(err)))
+		}
+	}
 	if c.stdio.stdin != nil && c.stdio.tty == nil {
 		_ = c.stdio.stdin.Close() // whoever writes to it sees that nobody reads
 	}
@@ -320,11 +326,13 @@ func (c *Container) wait(exits <-chan Exit) {
 // keepWritten notes what the execution has written, if the log has all of it.
 func (c *Container) keepWritten(result Result) {
 	var bytes uint64
+	lost := 0
 	for _, o := range c.stdio.outputs {
 		bytes += o.bytes
+		lost += o.lost
 	}
-	if span, whole := c.log.Span(); whole && bytes <= writtenBytes {
-		c.runtime.written.add(written{c.id, span, result.StdoutDigest, result.StderrDigest})
+	if lost == 0 && bytes <= writtenBytes {
+		c.runtime.written.add(written{c.id, c.logFrom, c.log.Last(), result.StdoutDigest, result.StderrDigest})
 	}
 }
 

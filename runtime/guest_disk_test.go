@@ -259,7 +259,7 @@ func TestFullDisk(t *testing.T) {
 	if _, err := b.Create(t.Context(), id, w, runtime.IO{}); !errors.Is(err, space.ErrFull) {
 		t.Errorf("a new container on a full disk: %v", err)
 	}
-	for _, dir := range []string{b.config.Containers, b.config.Logs, b.config.Run + "/bundles"} {
+	for _, dir := range []string{b.config.Containers, b.config.Run + "/bundles"} {
 		if _, err := os.Lstat(filepath.Join(dir, id)); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s has something of it: %v", dir, err)
 		}

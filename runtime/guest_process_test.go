@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	entroosv1 "github.com/entroos/entroos/api/entroos/v1"
+	"github.com/entroos/entroos/morphzip/store"
 	"github.com/entroos/entroos/runtime"
 	"github.com/entroos/entroos/runtime/oci"
 )
@@ -126,7 +127,7 @@ func TestLogs(t *testing.T) {
 	followed := newLines()
 	done := make(chan error, 1)
 	go func() {
-		done <- b.Logs(t.Context(), c.ID(), runtime.LogOptions{Follow: true, Tail: -1}, func(e runtime.LogEntry) error {
+		done <- b.Logs(t.Context(), c.ID(), store.Query{Follow: true, Tail: -1}, func(e store.Entry) error {
 			_, err := followed.Write(e.Data)
 			return err
 		})
@@ -151,7 +152,7 @@ func TestLogs(t *testing.T) {
 		t.Fatal(err)
 	}
 	var tail strings.Builder
-	err := b.Logs(t.Context(), c.ID(), runtime.LogOptions{Tail: 2}, func(e runtime.LogEntry) error {
+	err := b.Logs(t.Context(), c.ID(), store.Query{Tail: 2}, func(e store.Entry) error {
 		tail.Write(e.Data)
 		return nil
 	})

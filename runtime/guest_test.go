@@ -29,8 +29,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	entroosv1 "github.com/entroos/entroos/api/entroos/v1"
+	"github.com/entroos/entroos/morphzip/store"
 	"github.com/entroos/entroos/qemu"
 	"github.com/entroos/entroos/runtime"
+	"github.com/entroos/entroos/runtime/space"
 )
 
 func TestMain(m *testing.M) { qemu.GuestMain(m) }
@@ -92,8 +94,12 @@ func newBox(t *testing.T) *box {
 	if err != nil {
 		t.Fatal(err)
 	}
+	logs, err := store.Open(filepath.Join(data, "logs.db"), store.Options{Room: func() (int64, error) { return space.Left(data) }})
+	if err != nil {
+		t.Fatal(err)
+	}
 	b := &box{t: t, config: runtime.Config{
-		Images: data + "/images", Logs: data + "/logs", Volumes: data + "/volumes", Containers: data + "/containers",
+		Images: data + "/images", Logs: logs, Volumes: data + "/volumes", Containers: data + "/containers",
 		Run: "/run/" + filepath.Base(data), Runc: "/bin/runc", Cgroup: "/workloads", DB: db,
 		Processes: children{monitor}, Resolv: "/etc/resolv.conf",
 		Logger: slog.New(slog.NewTextHandler(os.Stdout, nil)),
@@ -108,7 +114,7 @@ func newBox(t *testing.T) *box {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := errors.Join(b.Recover(context.Background()), db.Close(), os.RemoveAll(data)); err != nil {
+		if err := errors.Join(b.Recover(context.Background()), logs.Close(), db.Close(), os.RemoveAll(data)); err != nil {
 			t.Error(err)
 		}
 	})

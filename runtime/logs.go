@@ -2,32 +2,41 @@ package runtime
 
 import (
 	"context"
+	"strings"
 
-	"github.com/entroos/entroos/runtime/logfile"
+	"github.com/entroos/entroos/morphzip/store"
 )
 
-// LogOptions say which part of a log is wanted.
-type LogOptions struct {
-	Follow bool  // go on until the execution ends
-	Tail   int64 // the number of last lines; negative is all
-}
+// logPrefix begins the name of the stream that has a container's log.
+const logPrefix = "container/"
 
-// LogEntry is a piece of a container's output: as much as was written, or
-// read, at once, not necessarily a line. Its data is valid during the call
-// that it is given to.
-type LogEntry = logfile.Entry
+func logStream(id string) string { return logPrefix + id }
 
 // Logs calls visit for what the container has written, in all its executions,
-// as far as it is kept.
-func (r *Runtime) Logs(ctx context.Context, id string, o LogOptions, visit func(LogEntry) error) error {
+// as far as it is kept. An entry is as much as was written, or read, at once,
+// not necessarily a line; its data is valid during the call. A query that
+// follows ends with the execution.
+func (r *Runtime) Logs(ctx context.Context, id string, q store.Query, visit func(store.Entry) error) error {
 	if !idPattern.MatchString(id) {
 		return invalid("container id %q", id)
 	}
-	r.mu.Lock()
-	c := r.containers[id]
-	r.mu.Unlock()
-	if c != nil {
-		return c.log.Read(ctx, o.Tail, o.Follow, visit)
+	return r.logs.Read(ctx, logStream(id), q, visit)
+}
+
+// recoverLogs removes the logs of containers that are not recorded.
+func (r *Runtime) recoverLogs(recorded map[string]bool) error {
+	streams, err := r.logs.Streams()
+	if err != nil {
+		return err
 	}
-	return logfile.Read(ctx, r.logDir(id), o.Tail, visit)
+	for _, s := range streams {
+		id, ok := strings.CutPrefix(s.Name, logPrefix)
+		if !ok || recorded[id] {
+			continue
+		}
+		if err := r.logs.Remove(s.Name); err != nil {
+			return err
+		}
+	}
+	return nil
 }

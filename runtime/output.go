@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/entroos/entroos/equations"
-	"github.com/entroos/entroos/runtime/logfile"
+	"github.com/entroos/entroos/morphzip/store"
 	"github.com/entroos/entroos/runtime/rate"
 )
 
@@ -20,10 +20,10 @@ import (
 // passes it to who is attached, in this order.
 type output struct {
 	source   io.ReadCloser
-	stream   logfile.Stream
+	stream   uint8 // store.Stdout or store.Stderr
 	digest   hash.Hash
-	log      *logfile.Log // nil is none
-	attached *attachment  // nil is none
+	log      *store.Appender // nil is none
+	attached *attachment     // nil is none
 	// bucket slows down a process that floods its log, seen is told what it has
 	// written; nil is neither.
 	bucket *rate.Bucket
@@ -37,7 +37,7 @@ type output struct {
 	done    chan struct{}
 }
 
-func newOutput(source io.ReadCloser, stream logfile.Stream, log *logfile.Log, attached *attachment) *output {
+func newOutput(source io.ReadCloser, stream uint8, log *store.Appender, attached *attachment) *output {
 	return &output{
 		source: source, stream: stream, digest: equations.NewOutputDigest(), log: log, attached: attached, done: make(chan struct{}),
 	}
@@ -88,7 +88,7 @@ func (o *output) take(data []byte) {
 		o.seen(data)
 	}
 	if o.log != nil {
-		if err := o.log.Append(time.Now(), o.stream, data); err != nil {
+		if err := o.log.Write(time.Now(), o.stream, data); err != nil {
 			// What comes next may be logged again: disks fill up, and are
 			// cleared.
 			o.lost += len(data)

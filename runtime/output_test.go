@@ -8,13 +8,12 @@ import (
 	"errors"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/entroos/entroos/runtime/logfile"
+	"github.com/entroos/entroos/morphzip/store"
 )
 
 // startOutput copies from a pipe, whose writing end it gives.
@@ -24,16 +23,13 @@ func startOutput(t *testing.T, client io.Writer) (*output, *os.File) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log, err := logfile.Open(t.TempDir(), 1<<30)
-	if err != nil {
-		t.Fatal(err)
-	}
+	log := openLogs(t, t.TempDir()).Appender("container/test")
 	var a *attachment
 	if client != nil {
 		a = newAttachment(client)
 		go a.run()
 	}
-	o := newOutput(r, logfile.Stdout, log, a)
+	o := newOutput(r, store.Stdout, log, a)
 	go o.run()
 	t.Cleanup(func() {
 		<-o.done
@@ -102,39 +98,6 @@ func TestStreamHeldOpenIsGivenUp(t *testing.T) {
 	}
 	if client.String() != "all there is" || o.sum() != sha256.Sum256([]byte("all there is")) {
 		t.Errorf("the client has %q", client.String())
-	}
-}
-
-// TestLogGoesOn has the log refuse one piece of the output.
-func TestLogGoesOn(t *testing.T) {
-	dir := t.TempDir()
-	log, err := logfile.Open(dir, 100) // every piece begins a file
-	if err != nil {
-		t.Fatal(err)
-	}
-	o := newOutput(nil, logfile.Stdout, log, nil)
-	o.take([]byte(strings.Repeat("x", 49) + "\n"))
-	obstacle := filepath.Join(dir, "previous")
-	if err := os.MkdirAll(filepath.Join(obstacle, "full"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	o.take([]byte("lost"))
-	if o.logErr == nil || o.lost != 4 {
-		t.Errorf("%d bytes lost, %v", o.lost, o.logErr)
-	}
-	if err := os.RemoveAll(obstacle); err != nil {
-		t.Fatal(err)
-	}
-	o.take([]byte("kept"))
-	if o.lost != 4 || log.Close() != nil {
-		t.Errorf("%d bytes lost", o.lost)
-	}
-	var got string
-	if err := logfile.Read(t.Context(), dir, -1, func(e logfile.Entry) error {
-		got += string(e.Data)
-		return nil
-	}); err != nil || got != "[4 bytes of output are missing here: they could not be logged]\nkept" {
-		t.Errorf("the log holds %q, %v", got, err)
 	}
 }
 

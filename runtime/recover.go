@@ -77,8 +77,8 @@ func emptyFolder(dir string, remove func(string) error) error {
 	return err
 }
 
-// recoverFolders removes the files of containers without a record, whose
-// removal was cut short.
+// recoverFolders removes the files and the logs of containers without a record,
+// whose removal was cut short.
 func (r *Runtime) recoverFolders() error {
 	recorded := make(map[string]bool)
 	err := record.View(r.db, func(tx *bbolt.Tx) error {
@@ -90,14 +90,12 @@ func (r *Runtime) recoverFolders() error {
 	if err != nil {
 		return err
 	}
-	var errs []error
-	for _, dir := range []string{r.config.Containers, r.config.Logs} {
-		entries, err := os.ReadDir(dir)
-		errs = append(errs, err)
-		for _, e := range entries {
-			if !recorded[e.Name()] {
-				errs = append(errs, tree.Remove(filepath.Join(dir, e.Name())))
-			}
+	errs := []error{r.recoverLogs(recorded)}
+	entries, err := os.ReadDir(r.config.Containers)
+	errs = append(errs, err)
+	for _, e := range entries {
+		if !recorded[e.Name()] {
+			errs = append(errs, tree.Remove(filepath.Join(r.config.Containers, e.Name())))
 		}
 	}
 	return errors.Join(errs...)
@@ -128,7 +126,7 @@ func (r *Runtime) Remove(_ context.Context, id string) error {
 	r.written.forget(id)
 	r.habits.forget(id)
 	// The slot is free for another only when nothing has its ids any more.
-	err = errors.Join(tree.Remove(r.writableDir(id)), tree.Remove(r.logDir(id)))
+	err = errors.Join(tree.Remove(r.writableDir(id)), r.logs.Remove(logStream(id)))
 	if err != nil || !ok {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/containerd/go-runc"
 	"go.etcd.io/bbolt"
 
+	"github.com/entroos/entroos/morphzip/store"
 	"github.com/entroos/entroos/runtime/network"
 	"github.com/entroos/entroos/runtime/oci"
 	"github.com/entroos/entroos/runtime/record"
@@ -25,19 +26,17 @@ import (
 // Config says where a Runtime keeps what. All paths are absolute.
 type Config struct {
 	Images     string // layers; on a file system with mapped mounts, as ext4 is
-	Logs       string // a folder a container
 	Volumes    string // named volumes, and all that absolute paths may name
 	Containers string // what containers write, a folder each; on Images' or another such file system
 	Run        string // what ends with the boot; on a tmpfs
 	Runc       string // runc's program
 	Cgroup     string // below which each container has its own, e.g. /workloads
 	DB         *bbolt.DB
+	Logs       *store.Store // containers' output, in streams container/ID
 	Processes  Processes
 	Resolv     string // the box's resolv.conf
 	Logger     *slog.Logger
 
-	// LogBytes bounds a container's log; 0 is 32 MiB.
-	LogBytes int64
 	// MemoryHigh gives, for a memory limit in bytes, from where on the
 	// container is slowed down to reclaim; nil, or 0, is never.
 	MemoryHigh func(limit uint64) uint64
@@ -49,13 +48,12 @@ type Config struct {
 	Go func(name string, f func())
 }
 
-const defaultLogBytes = 32 << 20
-
 // Runtime is the containers and images of one box. Its methods may be called
 // concurrently.
 type Runtime struct {
 	config    Config
 	db        *bbolt.DB
+	logs      *store.Store
 	images    *oci.Store
 	network   *network.Network
 	processes Processes
@@ -75,17 +73,14 @@ type Runtime struct {
 
 // New makes a Runtime. Recover must have returned before the first Create.
 func New(c Config) (*Runtime, error) {
-	if c.DB == nil || c.Processes == nil {
-		return nil, errors.New("runtime: a database and processes are needed")
+	if c.DB == nil || c.Logs == nil || c.Processes == nil {
+		return nil, errors.New("runtime: a database, a store for logs and processes are needed")
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	if c.LogBytes == 0 {
-		c.LogBytes = defaultLogBytes
-	}
 	for name, p := range map[string]string{
-		"Images": c.Images, "Logs": c.Logs, "Volumes": c.Volumes, "Containers": c.Containers, "Run": c.Run,
+		"Images": c.Images, "Volumes": c.Volumes, "Containers": c.Containers, "Run": c.Run,
 		"Runc": c.Runc, "Cgroup": c.Cgroup, "Resolv": c.Resolv,
 	} {
 		if !filepath.IsAbs(p) {
@@ -97,13 +92,13 @@ func New(c Config) (*Runtime, error) {
 		return nil, fmt.Errorf("images: %w", err)
 	}
 	r := &Runtime{
-		config: c, db: c.DB, images: images, network: network.New(), processes: c.Processes,
+		config: c, db: c.DB, logs: c.Logs, images: images, network: network.New(), processes: c.Processes,
 		resolver: &resolver{source: c.Resolv, dir: c.Run}, logger: c.Logger,
 		containers: make(map[string]*Container), namespaces: make(map[int]*os.File),
 		volumeUsers: make(map[string]int),
 	}
 	for dir, mode := range map[string]os.FileMode{
-		c.Logs: 0o700, c.Volumes: 0o711, c.Containers: 0o711,
+		c.Volumes: 0o711, c.Containers: 0o711,
 		// A container's first process finds its root file system below these
 		// as a user that owns none of them.
 		c.Run: 0o711, r.bundles(): 0o711, r.state(): 0o711,
@@ -128,7 +123,6 @@ func (r *Runtime) Serve(ctx context.Context) error { return r.resolver.serve(ctx
 func (r *Runtime) bundles() string              { return filepath.Join(r.config.Run, "bundles") }
 func (r *Runtime) state() string                { return filepath.Join(r.config.Run, "state") }
 func (r *Runtime) bundleDir(id string) string   { return filepath.Join(r.bundles(), id) }
-func (r *Runtime) logDir(id string) string      { return filepath.Join(r.config.Logs, id) }
 func (r *Runtime) writableDir(id string) string { return filepath.Join(r.config.Containers, id) }
 func (r *Runtime) cgroup(id string) string      { return filepath.Join(r.config.Cgroup, id) }
 

@@ -5,6 +5,7 @@ package runtime
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -24,7 +25,9 @@ import (
 	"go.etcd.io/bbolt"
 	"go.uber.org/goleak"
 
+	"github.com/entroos/entroos/morphzip/store"
 	"github.com/entroos/entroos/runtime/oci"
+	"github.com/entroos/entroos/runtime/space"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -53,7 +56,7 @@ func newTestRuntime(t testing.TB, config v1.Config) *Runtime {
 		}
 	})
 	r, err := New(Config{
-		Images: dir + "/images", Logs: dir + "/logs", Volumes: dir + "/volumes", Containers: dir + "/containers",
+		Images: dir + "/images", Logs: openLogs(t, dir), Volumes: dir + "/volumes", Containers: dir + "/containers",
 		Run: dir + "/run", Runc: "/bin/runc", Cgroup: "/workloads", DB: db, Processes: noOrphans{monitor},
 		Resolv: "/etc/resolv.conf", Logger: slog.New(slog.DiscardHandler),
 	})
@@ -64,6 +67,34 @@ func newTestRuntime(t testing.TB, config v1.Config) *Runtime {
 		t.Fatal(err)
 	}
 	return r
+}
+
+// openLogs opens a store of logs in a folder.
+func openLogs(t testing.TB, dir string) *store.Store {
+	t.Helper()
+	logs, err := store.Open(filepath.Join(dir, "logs.db"), store.Options{Room: func() (int64, error) { return space.Left(dir) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := logs.Close(); err != nil && !errors.Is(err, space.ErrFull) {
+			t.Error(err)
+		}
+	})
+	return logs
+}
+
+// readLog gives what a container's log has.
+func readLog(t testing.TB, r *Runtime, id string) string {
+	t.Helper()
+	var text strings.Builder
+	if err := r.Logs(context.Background(), id, store.Query{Tail: -1}, func(e store.Entry) error {
+		text.Write(e.Data)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return text.String()
 }
 
 func testArchive(t testing.TB, config v1.Config) io.Reader {
@@ -157,7 +188,7 @@ func TestImages(t *testing.T) {
 		if err := r.Remove(t.Context(), bad); !errors.Is(err, ErrInvalid) {
 			t.Errorf("Remove(%q): %v", bad, err)
 		}
-		if err := r.Logs(t.Context(), bad, LogOptions{}, nil); !errors.Is(err, ErrInvalid) {
+		if err := r.Logs(t.Context(), bad, store.Query{}, nil); !errors.Is(err, ErrInvalid) {
 			t.Errorf("Logs(%q): %v", bad, err)
 		}
 	}

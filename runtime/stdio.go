@@ -12,7 +12,7 @@ import (
 	"github.com/containerd/console"
 	"github.com/containerd/go-runc"
 
-	"github.com/entroos/entroos/runtime/logfile"
+	"github.com/entroos/entroos/morphzip/store"
 )
 
 // IO is what is attached to a process. Output is kept and digested whether
@@ -73,7 +73,7 @@ func (r *Runtime) newStdio(tty, stdin bool, uid, gid uint32, socket string) (*st
 
 // connect starts to copy, once runc has started the process. prepare is given
 // each output before.
-func (r *Runtime) connect(s *stdio, attached IO, log *logfile.Log, prepare func(*output)) error {
+func (r *Runtime) connect(s *stdio, attached IO, log *store.Appender, prepare func(*output)) error {
 	stdout, stderr := io.ReadCloser(nil), io.ReadCloser(nil)
 	if s.socket != nil {
 		t := <-s.console
@@ -90,10 +90,10 @@ func (r *Runtime) connect(s *stdio, attached IO, log *logfile.Log, prepare func(
 		stdout, stderr, s.stdin = s.pipes.Stdout(), s.pipes.Stderr(), s.pipes.Stdin()
 	}
 	for _, o := range []struct {
-		stream logfile.Stream
+		stream uint8
 		source io.ReadCloser
 		client io.Writer
-	}{{logfile.Stdout, stdout, attached.Stdout}, {logfile.Stderr, stderr, attached.Stderr}} {
+	}{{store.Stdout, stdout, attached.Stdout}, {store.Stderr, stderr, attached.Stderr}} {
 		if o.source == nil {
 			continue
 		}
@@ -154,7 +154,7 @@ func (s *stdio) resize(rows, cols uint32) error {
 func (s *stdio) digests() (stdout, stderr [32]byte) {
 	stdout, stderr = emptyDigest, emptyDigest
 	for _, o := range s.outputs {
-		if o.stream == logfile.Stdout {
+		if o.stream == store.Stdout {
 			stdout = o.sum()
 		} else {
 			stderr = o.sum()

@@ -6,7 +6,7 @@ import (
 	"sync"
 
 	"github.com/entroos/entroos/equations"
-	"github.com/entroos/entroos/runtime/logfile"
+	"github.com/entroos/entroos/morphzip/store"
 )
 
 const (
@@ -20,7 +20,7 @@ const (
 // its log has.
 type written struct {
 	container      string
-	span           logfile.Span
+	from, to       uint64 // sequence numbers; nothing was written if from is above to
 	stdout, stderr equations.Digest
 }
 
@@ -60,21 +60,35 @@ func (r *Runtime) LogFacts(ctx context.Context) ([]equations.LogFacts, error) {
 	defer r.written.mu.Unlock()
 	var facts []equations.LogFacts
 	for _, w := range r.written.all {
-		stdout, stderr := equations.NewOutputDigest(), equations.NewOutputDigest()
-		err := logfile.ReadSpan(ctx, r.logDir(w.container), w.span, func(e logfile.Entry) error {
-			if e.Stream == logfile.Stderr {
-				stderr.Write(e.Data)
-			} else {
-				stdout.Write(e.Data)
-			}
-			return nil
-		})
+		stdout, stderr, whole, err := r.storedDigests(ctx, w)
 		if err != nil {
 			return facts, fmt.Errorf("log of container %s: %w", w.container, err)
 		}
+		if !whole {
+			continue
+		}
 		facts = append(facts,
-			equations.LogFacts{Container: w.container, Stream: "stdout", Written: w.stdout, Stored: equations.Digest(stdout.Sum(nil))},
-			equations.LogFacts{Container: w.container, Stream: "stderr", Written: w.stderr, Stored: equations.Digest(stderr.Sum(nil))})
+			equations.LogFacts{Container: w.container, Stream: "stdout", Written: w.stdout, Stored: stdout},
+			equations.LogFacts{Container: w.container, Stream: "stderr", Written: w.stderr, Stored: stderr})
 	}
 	return facts, nil
+}
+
+// storedDigests reads what is stored of an execution's output. It is not whole
+// where its beginning was dropped, as the oldest is.
+func (r *Runtime) storedDigests(ctx context.Context, w written) (stdout, stderr equations.Digest, whole bool, err error) {
+	out, errs := equations.NewOutputDigest(), equations.NewOutputDigest()
+	whole = w.from > w.to // there was none
+	if !whole {
+		err = r.logs.Read(ctx, logStream(w.container), store.Query{From: w.from, To: w.to, Tail: -1}, func(e store.Entry) error {
+			whole = whole || e.Sequence == w.from
+			if e.Kind == store.Stderr {
+				errs.Write(e.Data)
+			} else {
+				out.Write(e.Data)
+			}
+			return nil
+		})
+	}
+	return equations.Digest(out.Sum(nil)), equations.Digest(errs.Sum(nil)), whole, err
 }

@@ -7,97 +7,94 @@ import (
 	"crypto/sha256"
 	"errors"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/entroos/entroos/runtime/logfile"
+	"github.com/entroos/entroos/equations"
+	"github.com/entroos/entroos/morphzip/store"
 	"github.com/entroos/entroos/runtime/rate"
 )
 
 // writeLog writes the output of one execution, as a container does.
-func writeLog(t *testing.T, r *Runtime, id string, bound int64, stdout, stderr string) (whole bool) {
+func writeLog(t *testing.T, r *Runtime, id, stdout, stderr string) written {
 	t.Helper()
 	r.written.forget(id)
-	log, err := logfile.Open(r.logDir(id), bound)
-	if err != nil {
-		t.Fatal(err)
-	}
+	log := r.logs.Appender(logStream(id))
+	w := written{container: id, from: log.Last() + 1, stdout: sha256.Sum256([]byte(stdout)), stderr: sha256.Sum256([]byte(stderr))}
 	for stdout != "" || stderr != "" {
 		for _, o := range []struct {
 			text   *string
-			stream logfile.Stream
-		}{{&stdout, logfile.Stdout}, {&stderr, logfile.Stderr}} {
+			stream uint8
+		}{{&stdout, store.Stdout}, {&stderr, store.Stderr}} {
 			n := min(len(*o.text), 100)
-			if err := log.Append(time.Now(), o.stream, []byte((*o.text)[:n])); err != nil {
+			if err := log.Write(time.Now(), o.stream, []byte((*o.text)[:n])); err != nil {
 				t.Fatal(err)
 			}
 			*o.text = (*o.text)[n:]
 		}
 	}
-	span, whole := log.Span()
+	w.to = log.Last()
+	r.written.add(w)
 	if err := log.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if whole {
-		r.written.add(written{container: id, span: span})
-	}
-	return whole
+	return w
 }
 
 func TestLogFacts(t *testing.T) {
-	r := &Runtime{config: Config{Logs: t.TempDir()}}
-	const bound = 20_000
+	r := &Runtime{logs: openLogs(t, t.TempDir())}
 	out, errs := strings.Repeat("out ", 500), strings.Repeat("err", 300)
-	check := func(what, stdout, stderr string) {
+	check := func(what string, executions ...written) {
 		t.Helper()
 		facts, err := r.LogFacts(context.Background())
-		if err != nil || len(facts) != 2 {
+		if err != nil || len(facts) != 2*len(executions) {
 			t.Fatalf("%s: %+v, error %v", what, facts, err)
 		}
-		if facts[0].Stored != sha256.Sum256([]byte(stdout)) || facts[1].Stored != sha256.Sum256([]byte(stderr)) {
-			t.Errorf("%s: the digests are not the log's", what)
+		for i, w := range executions {
+			for j, want := range []equations.Digest{w.stdout, w.stderr} {
+				if f := facts[2*i+j]; f.Written != want || f.Stored != want || f.Container != w.container {
+					t.Errorf("%s: %+v, want %x", what, f, want)
+				}
+			}
 		}
 	}
-	if !writeLog(t, r, "a", bound, "the first execution's", "") {
-		t.Fatal("not whole")
-	}
-	check("the first", "the first execution's", "")
-	if !writeLog(t, r, "a", bound, out, errs) {
-		t.Fatal("not whole")
-	}
-	check("behind another", out, errs)
-	if !writeLog(t, r, "a", bound, strings.Repeat("x", 9_000), "") { // into the next file
-		t.Fatal("not whole")
-	}
-	check("over two files", strings.Repeat("x", 9_000), "")
-	if writeLog(t, r, "a", bound, strings.Repeat("y", 30_000), "") {
-		t.Error("whole with its beginning dropped")
-	}
-	if facts, err := r.LogFacts(context.Background()); err != nil || len(facts) != 0 {
-		t.Errorf("%+v, error %v", facts, err)
-	}
-	// A damaged log is seen.
-	writeLog(t, r, "b", bound, out, "")
-	name := filepath.Join(r.logDir("b"), "current")
-	raw, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw[20] ^= 1
-	if err := os.WriteFile(name, raw, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	check("the first", writeLog(t, r, "a", "the first execution's", ""))
+	a := writeLog(t, r, "a", out, errs)
+	check("behind another", a)
+	b := writeLog(t, r, "b", "", "")
+	check("one that wrote nothing", a, b)
+	// What is not what was written is seen.
+	wrong := a
+	wrong.to--
+	r.written.forget("a")
+	r.written.add(wrong)
 	facts, err := r.LogFacts(context.Background())
-	if err != nil || len(facts) != 2 || facts[0].Stored == sha256.Sum256([]byte(out)) {
-		t.Errorf("a flipped bit is not seen: %+v, error %v", facts, err)
+	if err != nil || len(facts) != 4 || facts[2].Container != "a" || facts[2].Stored == a.stdout && facts[3].Stored == a.stderr {
+		t.Errorf("a piece is missing: %+v, error %v", facts, err)
 	}
-	if err := os.Remove(name); err != nil {
+	// What is not kept any more is no longer compared.
+	if err := r.logs.Remove(logStream("a")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.LogFacts(context.Background()); !errors.Is(err, logfile.ErrSpan) {
-		t.Errorf("without the file: %v", err)
+	check("a dropped log", b)
+}
+
+// Logs of containers that nobody has recorded are removed, others are not.
+func TestRecoverLogs(t *testing.T) {
+	r := &Runtime{logs: openLogs(t, t.TempDir())}
+	writeLog(t, r, "known", "its log", "")
+	writeLog(t, r, "left", "its log", "")
+	service := r.logs.Appender("service/left")
+	if err := errors.Join(service.Write(time.Now(), store.Stdout, []byte("its log\n")), service.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.recoverLogs(map[string]bool{"known": true}); err != nil {
+		t.Fatal(err)
+	}
+	streams, err := r.logs.Streams()
+	if err != nil || len(streams) != 2 || streams[0].Name != "container/known" || streams[1].Name != "service/left" {
+		t.Errorf("%+v, %v", streams, err)
 	}
 }
 
@@ -118,7 +115,7 @@ func TestOutputIsSlowedDown(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer reader.Close()
-	o := newOutput(reader, logfile.Stdout, nil, nil)
+	o := newOutput(reader, store.Stdout, nil, nil)
 	o.bucket = rate.NewBucket(1<<20, 64<<10)
 	var seen int
 	o.seen = func(data []byte) { seen += len(data) }

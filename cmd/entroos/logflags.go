@@ -47,6 +47,9 @@ func (l *logFlags) request(req *entroosv1.LogsRequest, now time.Time) (err error
 	if req.Since, err = parseLogTime(l.since, now); err != nil {
 		return fmt.Errorf("--since %w", err)
 	}
+	if l.follow && l.until != "" {
+		return errors.New("--follow has no end, and --until is one")
+	}
 	if req.Until, err = parseLogTime(l.until, now); err != nil {
 		return fmt.Errorf("--until %w", err)
 	}

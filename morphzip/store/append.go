@@ -9,9 +9,7 @@ import (
 )
 
 const (
-	// What is appended is written within flushDelay, or as soon as a stream has
-	// flushBytes of it.
-	flushDelay = time.Second
+	// What is appended is written as soon as a stream has flushBytes of it.
 	flushBytes = 256 << 10
 	// Who appends waits while a stream has so many bytes, or all streams so
 	// many, that are not on disk.
@@ -193,7 +191,7 @@ func (s *Store) Appender(stream string) *Appender {
 }
 
 // Write adds data to the stream, in pieces of at most 64 KiB. Readers see it
-// at once; it is on disk within about a second. When the disk is slower than
+// at once; it is on disk within about Options.FlushDelay. When the disk is slower than
 // what is written, Write waits. An error says that the data, or a part of it,
 // is lost: the disk did not take what came before. The stream can be written
 // to all the same, and tells of what is missing as soon as the disk takes

@@ -39,7 +39,7 @@ func (s *Store) runCommits() {
 				timer, due = rearm(timer, wait)
 			}
 		case dirty && due == nil:
-			timer, due = rearm(timer, flushDelay)
+			timer, due = rearm(timer, s.options.FlushDelay)
 		}
 	}
 }

@@ -24,8 +24,8 @@ type Grep struct {
 // taken as several.
 const maxLine = 1 << 20
 
-// matcher gives what decides of a line, without its newline.
-func (g *Grep) matcher() (func(line []byte) bool, error) {
+// Matcher gives what decides of a line, without its newline.
+func (g *Grep) Matcher() (func(line []byte) bool, error) {
 	match := func(line []byte) bool { return bytes.Contains(line, []byte(g.Pattern)) }
 	if g.Expression {
 		expression, err := regexp.Compile(g.Pattern)
@@ -108,7 +108,7 @@ func (l *lines) finish() error {
 
 // grep is run for lines.
 func (r *streamReader) grep(visit func(Entry) error) error {
-	match, err := r.query.Grep.matcher()
+	match, err := r.query.Grep.Matcher()
 	if err != nil {
 		return err
 	}

@@ -29,6 +29,9 @@ type Options struct {
 	// CompactAfter is how old a block is before it is coded densely, as that
 	// takes as long to read as to write; 0 is an hour.
 	CompactAfter time.Duration
+	// FlushDelay is how long what an Appender has may wait to be written
+	// together with what comes later; 0 is a second.
+	FlushDelay time.Duration
 	// Retention is that of streams for which nothing else was set; where
 	// MaxBytes is 0, it is 32 MiB.
 	Retention Retention
@@ -40,6 +43,7 @@ const (
 	defaultBlockSize       = 1 << 20
 	defaultCompactionShare = 0.05
 	defaultMaxBytes        = 32 << 20
+	defaultFlushDelay      = time.Second
 )
 
 // Store is an open store. Its methods may be called concurrently.
@@ -144,6 +148,9 @@ func withDefaults(o Options) Options {
 	}
 	if o.Retention.MaxBytes == 0 {
 		o.Retention.MaxBytes = defaultMaxBytes
+	}
+	if o.FlushDelay == 0 {
+		o.FlushDelay = defaultFlushDelay
 	}
 	if o.Now == nil {
 		o.Now = time.Now

@@ -104,6 +104,12 @@ func (s *Store) SetRetention(stream string, r Retention) error {
 	if err != nil {
 		return err
 	}
+	st.mu.Lock()
+	same := st.retention == r
+	st.mu.Unlock()
+	if same {
+		return nil // as at most boots, for which the disk need not be written
+	}
 	err = s.changeRecord(st, func(record *streamRecord) { record.retention = r })
 	if err != nil {
 		return fmt.Errorf("stream %q: %w", stream, err)

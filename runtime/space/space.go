@@ -59,6 +59,20 @@ func Check(dir string, bytes, files int64) error {
 	return nil
 }
 
+// Left is what may still be written to dir's file system, in bytes; where that is
+// less than a mebibyte, it returns ErrFull.
+func Left(dir string) (int64, error) {
+	const least = 1 << 20
+	free, err := Available(dir)
+	if err != nil {
+		return 0, err
+	}
+	if free.Bytes < least {
+		return 0, ErrFull
+	}
+	return free.Bytes, nil
+}
+
 // Explain gives an error that is about a full disk the way out.
 func Explain(err error) error {
 	if (errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)) && !errors.Is(err, ErrFull) {

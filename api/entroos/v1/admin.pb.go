@@ -2439,7 +2439,8 @@ type LogsRequest struct {
 	Tail int64 `protobuf:"varint,3,opt,name=tail,proto3" json:"tail,omitempty"`
 	// Service names a service (ntp, ledgerd, ...) in place of a container.
 	Service string `protobuf:"bytes,4,opt,name=service,proto3" json:"service,omitempty"`
-	// Since and until bound the time of what is given, both included.
+	// Since is the earliest time of what is given, and until what the times are
+	// before.
 	Since         *LogTime `protobuf:"bytes,5,opt,name=since,proto3" json:"since,omitempty"`
 	Until         *LogTime `protobuf:"bytes,6,opt,name=until,proto3" json:"until,omitempty"`
 	Grep          *LogGrep `protobuf:"bytes,7,opt,name=grep,proto3" json:"grep,omitempty"`
