@@ -26,6 +26,18 @@ func small(t testing.TB) (file, content []byte, blocks []Block) {
 	return file, content, f.Blocks()
 }
 
+func TestALostBlockBeforeAnotherPart(t *testing.T) {
+	a, b := []byte("the first part"), []byte("the second")
+	file := compress(t, a, Options{})
+	file[headerLength+minFrame] ^= 1
+	file = append(file, compress(t, b, Options{})...)
+	var out bytes.Buffer
+	r, err := Recover(&out, bytes.NewReader(file), int64(len(file)))
+	if err != nil || !bytes.Equal(out.Bytes(), b) || len(r.Lost) != 1 {
+		t.Errorf("%q, %v, %+v", out.Bytes(), err, r)
+	}
+}
+
 func TestEveryTruncationIsFound(t *testing.T) {
 	file, content, _ := small(t)
 	first := bytes.LastIndex(file, []byte{lead, letterHeader, 'Z', version}) // where the second part begins

@@ -15,12 +15,18 @@ var (
 	// ErrCorrupt: bytes are damaged. Recover saves the blocks that are intact.
 	ErrCorrupt = errors.New("damaged; `mz recover` saves its intact blocks")
 	// ErrTruncated: the end is missing. It is also an io.ErrUnexpectedEOF.
-	ErrTruncated = fmt.Errorf("cut short; `mz recover` saves its intact blocks: %w", io.ErrUnexpectedEOF)
+	ErrTruncated error = truncated{}
 	// ErrTrailing: a whole file is followed by bytes that are not morphzip's.
 	ErrTrailing = errors.New("followed by bytes that are no morphzip file")
 	// ErrTooLarge: a block is larger than the caller allows.
 	ErrTooLarge = errors.New("the block is larger than allowed")
 )
+
+type truncated struct{}
+
+func (truncated) Error() string { return "cut short; `mz recover` saves its intact blocks" }
+
+func (truncated) Is(err error) bool { return err == io.ErrUnexpectedEOF }
 
 // corrupt is an ErrCorrupt that says where.
 func corrupt(format string, a ...any) error {

@@ -5,6 +5,9 @@ import (
 	"fmt"
 )
 
+// Version is the format's that files are written in.
+const Version = 1
+
 // Every part of a file begins with lead and the part's letter. Lead and a letter
 // are no UTF-8, so that text is never taken for them.
 const (
@@ -13,7 +16,7 @@ const (
 	letterBlock  = 'B'
 	letterEnd    = 'E'
 
-	version      = 1
+	version      = Version
 	headerLength = 5
 	sumLength    = 4
 

@@ -69,9 +69,11 @@ type recoverer struct {
 // byIndex goes by indexes that are intact.
 func (r *recoverer) byIndex(blocks []Block) error {
 	f := &File{in: r.in, blocks: blocks}
+	offset := uint64(0) // by the sizes that are told
 	for i := range blocks {
 		b := &blocks[i]
-		b.Offset = r.offset
+		b.Offset = offset
+		offset += b.Size
 		frame, err := f.Frame(i)
 		if err == nil {
 			err = r.write(&frame)

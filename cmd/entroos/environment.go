@@ -29,6 +29,8 @@ type environment struct {
 	// console to the next.
 	host, identity string
 	links          *links
+	// noProgress: `mz` shows none.
+	noProgress bool
 	// console is set within `entroos console`.
 	console bool
 }

@@ -15,6 +15,7 @@ const (
 	groupImages     = "images"
 	groupContainers = "containers"
 	groupLedger     = "ledger"
+	groupFiles      = "files"
 	groupHost       = "host"
 )
 
@@ -53,6 +54,7 @@ func newRoot(env *environment) *cobra.Command {
 			newConfigCommand(env), newDisksCommand(env),
 			newInstallCommand(env), newDataCommand(env), newRebootCommand(env), newPowerOffCommand(env), newVersionCommand(env),
 		}},
+		{groupFiles, "Files:", fileCommands(env)},
 		{groupHost, "Building and running EntroOS:", hostCommands(env)},
 	} {
 		if len(g.commands) == 0 {
@@ -65,7 +67,7 @@ func newRoot(env *environment) *cobra.Command {
 		}
 	}
 	if env.console {
-		root.AddCommand(newExitCommand())
+		root.AddCommand(newExitCommand(), newMzCommand(env))
 		shortenHelp(root)
 	} else {
 		root.AddCommand(newConsoleCommand(env), newRemoteCommand(env))
@@ -103,6 +105,14 @@ func finish(c *cobra.Command) {
 	for _, sub := range c.Commands() {
 		finish(sub)
 	}
+}
+
+// fileCommands need no box. The console has them, too, and its short help not.
+func fileCommands(env *environment) []*cobra.Command {
+	if env.console {
+		return nil
+	}
+	return []*cobra.Command{newMzCommand(env)}
 }
 
 func unknownCommand(c *cobra.Command, name string) error {
