@@ -76,20 +76,16 @@ func dictionaryKey(id dictionaryID) []byte {
 	return binary.BigEndian.AppendUint64(k, id.number)
 }
 
-// loadDictionary reads a dictionary.
-func loadDictionary(tx *bbolt.Tx, id dictionaryID) (dictionary, error) {
+// loadDictionary reads a dictionary; that which is not there is empty.
+func loadDictionary(tx *bbolt.Tx, id dictionaryID) dictionary {
 	if id.number == 0 {
-		return dictionary{}, nil
+		return dictionary{}
 	}
-	raw := tx.Bucket(bucketDictionaries).Get(dictionaryKey(id))
-	if len(raw) == 0 {
-		return dictionary{}, damaged("dictionary")
-	}
-	return dictionary{id, append([]byte(nil), raw...)}, nil
+	return dictionary{id, append([]byte(nil), tx.Bucket(bucketDictionaries).Get(dictionaryKey(id))...)}
 }
 
 // lastDictionary is the one that a stream's batches are coded with now.
-func lastDictionary(tx *bbolt.Tx, stream uint32) (dictionary, error) {
+func lastDictionary(tx *bbolt.Tx, stream uint32) dictionary {
 	c := tx.Bucket(bucketDictionaries).Cursor()
 	after := dictionaryKey(dictionaryID{stream, 1<<64 - 1})
 	k, _ := c.Seek(after)
@@ -99,7 +95,7 @@ func lastDictionary(tx *bbolt.Tx, stream uint32) (dictionary, error) {
 		k, _ = c.Prev()
 	}
 	if len(k) != 12 || binary.BigEndian.Uint32(k) != stream {
-		return dictionary{}, nil
+		return dictionary{}
 	}
 	return loadDictionary(tx, dictionaryID{stream, binary.BigEndian.Uint64(k[4:])})
 }

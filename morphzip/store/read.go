@@ -191,9 +191,12 @@ func (r *streamReader) visitUnit(u unit, end uint64, visit func(Entry) error) er
 		r.store.options.Warn(fmt.Errorf("stream %q, entries %d to %d: %w", r.stream.name, h.first, h.last, err))
 		first := max(h.first, r.next)
 		r.next, r.skip = h.last+1, 0
+		what, at := fmt.Sprintf("entries %d to %d", first, h.last), timeOf(h.since)
+		if h.broken {
+			what, at = fmt.Sprintf("entries from %d on", first), time.UnixMicro(0)
+		}
 		return visit(Entry{
-			Sequence: first, Time: timeOf(h.since), Kind: Stderr,
-			Data: fmt.Appendf(nil, "[entries %d to %d are missing here: what is stored of them is damaged]\n", first, h.last),
+			Sequence: first, Time: at, Kind: Stderr, Data: fmt.Appendf(nil, "[%s are missing here: what is stored of them is damaged]\n", what),
 		})
 	}
 	r.decoded += h.data
@@ -270,28 +273,13 @@ func (r *streamReader) outside(h *header) bool { return h.until < r.since || h.s
 // header is nil where there is none. No transaction is open when it returns.
 func (s *Store) unitAt(id uint32, sequence uint64) (u unit, err error) {
 	err = s.view(func(tx *bbolt.Tx) error {
-		for _, bucket := range [][]byte{bucketBlocks, bucketTail} {
-			h, value, err := unitFrom(tx.Bucket(bucket), id, sequence)
-			if err != nil {
-				return err
-			}
-			if h != nil {
-				u, err = loadUnit(tx, id, h, value)
-				return err
+		for _, bucket := range unitBuckets {
+			if h, value := unitFrom(tx, bucket, id, sequence); h != nil {
+				u = loadUnit(tx, id, h, value)
+				return nil
 			}
 		}
 		return nil
 	})
 	return u, err
-}
-
-// unitFrom gives the first unit of a bucket that ends at or after a sequence
-// number.
-func unitFrom(b *bbolt.Bucket, id uint32, sequence uint64) (*header, []byte, error) {
-	h, value, err := unitBefore(b, id, sequence)
-	if err != nil || h != nil && h.last >= sequence {
-		return h, value, err
-	}
-	k, v := b.Cursor().Seek(key(id, sequence))
-	return parseUnit(id, k, v)
 }

@@ -66,8 +66,8 @@ func (s *Store) oldest(r Retention) int64 {
 
 // firstUnit gives the header of a stream's first unit, nil where there is none.
 func firstUnit(tx *bbolt.Tx, id uint32) (first *header, err error) {
-	for _, bucket := range [][]byte{bucketBlocks, bucketTail} {
-		err := eachHeader(tx.Bucket(bucket), id, 0, func(h *header) bool {
+	for _, bucket := range unitBuckets {
+		err := eachHeader(tx, bucket, id, 0, func(h *header) bool {
 			first = h
 			return false
 		})
@@ -89,9 +89,9 @@ func (s *Store) dropOldest(tx *bbolt.Tx, st *stream, more uint64) (dropped []*he
 		units++
 	}
 	oldest := s.oldest(bounds)
-	for _, bucket := range [][]byte{bucketBlocks, bucketTail} {
+	for _, bucket := range unitBuckets {
 		more := true
-		if err := eachHeader(tx.Bucket(bucket), st.id, 0, func(h *header) bool {
+		if err := eachHeader(tx, bucket, st.id, 0, func(h *header) bool {
 			more = units > 1 && len(dropped) < retainStep && (bounds.over(stored) || h.until < oldest)
 			if more {
 				dropped = append(dropped, h)
@@ -127,9 +127,11 @@ func (st *stream) exchange(come, gone []*header) {
 	defer st.mu.Unlock()
 	for _, h := range come {
 		st.totals(h).add(h)
+		st.young += h.young()
 	}
 	for _, h := range gone {
 		st.totals(h).remove(h)
+		st.young -= h.young()
 	}
 }
 
@@ -141,13 +143,21 @@ func (st *stream) totals(h *header) *totals {
 	return &st.blocks
 }
 
+// young is 1 for a block that is not dense, else 0.
+func (h *header) young() int {
+	if h.level == levelBatch || h.level >= levelDense {
+		return 0
+	}
+	return 1
+}
+
 // errChanged says that what was to be replaced is not as it was.
 var errChanged = errors.New("what is stored has changed meanwhile")
 
 // unchanged fails unless the units are as they were read.
 func unchanged(tx *bbolt.Tx, id uint32, units []*header) error {
 	for _, h := range units {
-		if !bytes.HasPrefix(tx.Bucket(h.bucketOf()).Get(key(id, h.first)), h.append(nil)) {
+		if !h.broken && !bytes.HasPrefix(tx.Bucket(h.bucketOf()).Get(key(id, h.first)), h.append(nil)) {
 			return errChanged
 		}
 	}

@@ -70,6 +70,7 @@ type Store struct {
 
 	wake    chan struct{} // tells the committer of dirty and urgent
 	work    chan struct{} // tells the worker that there may be something to seal or to drop
+	ripen   chan struct{} // tells compaction of new blocks
 	stop    chan struct{} // closed by Close
 	running sync.WaitGroup
 
@@ -110,7 +111,7 @@ var ErrVersion = errors.New("the store was written by a later version of this pr
 func Open(path string, o Options) (*Store, error) {
 	s := &Store{
 		options: withDefaults(o), streams: make(map[string]*stream),
-		wake: make(chan struct{}, 1), work: make(chan struct{}, 1), stop: make(chan struct{}),
+		wake: make(chan struct{}, 1), work: make(chan struct{}, 1), ripen: make(chan struct{}, 1), stop: make(chan struct{}),
 	}
 	db, err := openFile(path)
 	if err != nil {
@@ -125,6 +126,9 @@ func Open(path string, o Options) (*Store, error) {
 	}
 	s.start("store commits", s.runCommits)
 	s.start("store upkeep", s.runUpkeep)
+	if s.options.CompactionShare > 0 {
+		s.start("store compaction", s.runCompaction)
+	}
 	return s, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -15,7 +16,12 @@ import (
 	"pgregory.net/rapid"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if path := os.Getenv(childEnv); path != "" {
+		child(path)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // open opens a store whose background says nothing unless the test wants it.
 func open(t *testing.T, path string, o Options) *Store {
@@ -27,6 +33,9 @@ func open(t *testing.T, path string, o Options) *Store {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.writing.Lock()
+	s.db.NoSync = true // these tests are not about the disk
+	s.writing.Unlock()
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			t.Error(err)

@@ -94,9 +94,11 @@ type stream struct {
 	retry           time.Time
 	delay           time.Duration
 
-	tail, blocks totals     // of the tail's batches, and of the blocks
-	dictionary   dictionary // that batches are coded with
-	sealed       int        // blocks made since it was learned
+	tail, blocks totals          // of the tail's batches, and of the blocks
+	young        int             // blocks that are not dense
+	damaged      map[uint64]bool // by first sequence number, blocks that cannot be decoded
+	dictionary   dictionary      // that batches are coded with
+	sealed       int             // blocks made since it was learned
 	retention    Retention
 }
 
@@ -193,7 +195,7 @@ func (s *Store) stream(name string, create bool) (*stream, error) {
 		return nil, errClosed
 	}
 	st = &stream{
-		name: name, id: loaded.id, next: loaded.durable + 1, durable: loaded.durable, tail: loaded.tail, blocks: loaded.blocks,
+		name: name, id: loaded.id, next: loaded.durable + 1, durable: loaded.durable, tail: loaded.tail, blocks: loaded.blocks, young: loaded.young,
 		dictionary: loaded.dictionary, retention: loaded.retention,
 	}
 	s.streams[name] = st
@@ -203,9 +205,10 @@ func (s *Store) stream(name string, create bool) (*stream, error) {
 // load reads what the file has of a stream.
 func (st *stream) load(tx *bbolt.Tx, record streamRecord) (err error) {
 	st.id, st.durable, st.retention = record.id, record.last, record.retention
-	for bucket, t := range map[*bbolt.Bucket]*totals{tx.Bucket(bucketBlocks): &st.blocks, tx.Bucket(bucketTail): &st.tail} {
-		err = eachHeader(bucket, st.id, 0, func(h *header) bool {
-			t.add(h)
+	for _, bucket := range unitBuckets {
+		err = eachHeader(tx, bucket, st.id, 0, func(h *header) bool {
+			st.totals(h).add(h)
+			st.young += h.young()
 			st.durable = max(st.durable, h.last)
 			return true
 		})
@@ -213,46 +216,8 @@ func (st *stream) load(tx *bbolt.Tx, record streamRecord) (err error) {
 			return err
 		}
 	}
-	st.dictionary, err = lastDictionary(tx, st.id)
-	return err
-}
-
-// eachHeader visits the headers of a stream's units in a bucket, from that with
-// a first sequence number on, until visit gives false.
-func eachHeader(b *bbolt.Bucket, id uint32, from uint64, visit func(*header) bool) error {
-	c := b.Cursor()
-	for k, v := c.Seek(key(id, from)); ; k, v = c.Next() {
-		h, _, err := parseUnit(id, k, v)
-		if err != nil || h == nil || !visit(h) {
-			return err
-		}
-	}
-}
-
-// unitBefore gives the last unit of a stream in a bucket that begins at or
-// before a sequence number, and its value; nil where there is none.
-func unitBefore(b *bbolt.Bucket, id uint32, first uint64) (*header, []byte, error) {
-	c := b.Cursor()
-	want := key(id, first)
-	k, v := c.Seek(want)
-	if k == nil {
-		k, v = c.Last()
-	} else if string(k) != string(want) {
-		k, v = c.Prev()
-	}
-	return parseUnit(id, k, v)
-}
-
-// parseUnit parses what a cursor gives, nil where it is another stream's.
-func parseUnit(id uint32, k, v []byte) (*header, []byte, error) {
-	if len(k) != 12 || binary.BigEndian.Uint32(k) != id {
-		return nil, nil, nil
-	}
-	h, err := parseHeader(binary.BigEndian.Uint64(k[4:]), v)
-	if err != nil {
-		return nil, nil, err
-	}
-	return &h, v, nil
+	st.dictionary = lastDictionary(tx, st.id)
+	return nil
 }
 
 // removed says whether the stream is removed, or is about to be.

@@ -52,6 +52,9 @@ func (s *Store) Streams() ([]StreamInfo, error) {
 }
 
 func (i *StreamInfo) count(h *header) {
+	if h.broken {
+		return
+	}
 	since, until := timeOf(h.since), timeOf(h.until)
 	if i.Entries == 0 {
 		i.First, i.Since, i.Until = h.first, since, until
@@ -75,8 +78,8 @@ func (h *header) stored() uint64 { return uint64(h.size) + h.payload }
 // eachUnit visits the headers of a stream's units, in order.
 func (s *Store) eachUnit(id uint32, visit func(*header)) error {
 	return s.view(func(tx *bbolt.Tx) error {
-		for _, bucket := range [][]byte{bucketBlocks, bucketTail} {
-			if err := eachHeader(tx.Bucket(bucket), id, 0, func(h *header) bool {
+		for _, bucket := range unitBuckets {
+			if err := eachHeader(tx, bucket, id, 0, func(h *header) bool {
 				visit(h)
 				return true
 			}); err != nil {

@@ -34,7 +34,7 @@ func (r *streamReader) findTail(lines int64) error {
 	}
 	end := min(r.end, durable)
 	for end >= r.next && end > 0 {
-		u, err := r.unitUpTo(end, &t)
+		u, counted, err := r.unitUpTo(end, &t)
 		if err != nil {
 			return err
 		}
@@ -42,7 +42,7 @@ func (r *streamReader) findTail(lines int64) error {
 		if h == nil {
 			break
 		}
-		if u.payload == nil {
+		if counted {
 			end = h.first - 1
 			continue
 		}
@@ -121,28 +121,26 @@ func (t *tail) newlines(n uint64, ends bool) (enough bool) {
 	return false
 }
 
-// unitUpTo gives the last unit that begins at or before a sequence number, with
-// its payload where its lines have to be counted one by one.
-func (r *streamReader) unitUpTo(sequence uint64, t *tail) (u unit, err error) {
+// unitUpTo gives the last unit that begins at or before a sequence number. If its
+// lines are not counted, that has to be done one by one.
+func (r *streamReader) unitUpTo(sequence uint64, t *tail) (u unit, counted bool, err error) {
 	id := r.stream.id
 	err = r.store.view(func(tx *bbolt.Tx) error {
 		for _, bucket := range [][]byte{bucketTail, bucketBlocks} {
-			h, value, err := unitBefore(tx.Bucket(bucket), id, sequence)
-			if err != nil {
-				return err
-			}
+			h, value := unitBefore(tx, bucket, id, sequence)
 			if h == nil {
 				continue
 			}
 			u.header = h
 			whole := h.last <= r.end && h.since >= r.since && h.until < r.until
-			if h.data == 0 || r.outside(h) || whole && !t.newlines(h.newlines, h.endsLine) {
+			if h.data == 0 && !h.broken || r.outside(h) || whole && !t.newlines(h.newlines, h.endsLine) {
+				counted = true
 				return nil
 			}
-			u, err = loadUnit(tx, id, h, value)
-			return err
+			u = loadUnit(tx, id, h, value)
+			return nil
 		}
 		return nil
 	})
-	return u, err
+	return u, counted, err
 }

@@ -32,6 +32,7 @@ type header struct {
 	newlines     uint64 // in the data
 	endsLine     bool   // the last byte of the data is a newline
 	inline       bool   // the payload follows the header, and is not in pieces
+	broken       bool   // the header itself is damaged
 	level        uint64 // 0 is a batch
 	dictionary   uint64 // 0 is none
 	sections     []section
@@ -134,26 +135,97 @@ type unit struct {
 	dictionary dictionary
 }
 
-// loadUnit copies a unit's payload, from its value or its pieces.
-func loadUnit(tx *bbolt.Tx, id uint32, h *header, value []byte) (u unit, err error) {
-	u.header = h
-	if u.dictionary, err = loadDictionary(tx, dictionaryID{id, h.dictionary}); err != nil {
-		return u, err
+// unitBuckets are where units' headers are, in the order of what is in them.
+var unitBuckets = [][]byte{bucketBlocks, bucketTail}
+
+// eachHeader visits the headers of a stream's units in a bucket, from that with
+// a first sequence number on, until visit gives false.
+func eachHeader(tx *bbolt.Tx, bucket []byte, id uint32, from uint64, visit func(*header) bool) error {
+	c := tx.Bucket(bucket).Cursor()
+	for k, v := c.Seek(key(id, from)); ; k, v = c.Next() {
+		if h, _ := parseUnit(bucket, id, k, v); h == nil || !visit(h) {
+			return nil
+		}
 	}
-	if h.inline {
+}
+
+// unitBefore gives the last unit of a stream in a bucket that begins at or
+// before a sequence number, and its value; nil where there is none.
+func unitBefore(tx *bbolt.Tx, bucket []byte, id uint32, first uint64) (*header, []byte) {
+	c := tx.Bucket(bucket).Cursor()
+	want := key(id, first)
+	k, v := c.Seek(want)
+	if k == nil {
+		k, v = c.Last()
+	} else if !bytes.Equal(k, want) {
+		k, v = c.Prev()
+	}
+	return parseUnit(bucket, id, k, v)
+}
+
+// unitFrom gives the first unit of a bucket that ends at or after a sequence
+// number.
+func unitFrom(tx *bbolt.Tx, bucket []byte, id uint32, sequence uint64) (*header, []byte) {
+	h, value := unitBefore(tx, bucket, id, sequence)
+	if h != nil && h.last >= sequence {
+		return h, value
+	}
+	k, v := tx.Bucket(bucket).Cursor().Seek(key(id, sequence))
+	return parseUnit(bucket, id, k, v)
+}
+
+// parseUnit parses what a cursor gives, nil where it is another stream's. In
+// place of a header that is damaged there is one of a damaged unit.
+func parseUnit(bucket []byte, id uint32, k, v []byte) (*header, []byte) {
+	if len(k) != 12 || binary.BigEndian.Uint32(k) != id {
+		return nil, nil
+	}
+	first := binary.BigEndian.Uint64(k[4:])
+	h, err := parseHeader(first, v)
+	if err != nil || (h.level == levelBatch) != bytes.Equal(bucket, bucketTail) {
+		h = brokenHeader(first)
+		if bytes.Equal(bucket, bucketBlocks) {
+			h.level = levelBlock
+		}
+	}
+	return &h, v
+}
+
+// brokenHeader is that of a unit of which nothing is known but where it begins.
+// It cannot be decoded.
+func brokenHeader(first uint64) header {
+	return header{
+		first: first, last: first, entries: 1, since: earliest, until: latest, broken: true,
+		sections: []section{{method: methodRaw}}, payloadSum: ^uint32(0),
+	}
+}
+
+// loadUnit copies a unit's payload, from its value or its pieces. What cannot
+// be read of it is left out: its checksum tells.
+func loadUnit(tx *bbolt.Tx, id uint32, h *header, value []byte) (u unit) {
+	u.header = h
+	defer func() {
+		if recover() != nil { // a bad sector, or a garbled page
+			u.payload = nil
+		}
+	}()
+	if h.broken {
+		return u
+	}
+	if u.dictionary = loadDictionary(tx, dictionaryID{id, h.dictionary}); h.inline {
 		u.payload = append([]byte(nil), value[h.size:]...)
-		return u, nil
+		return u
 	}
 	u.payload = make([]byte, 0, h.payload)
 	pieces := tx.Bucket(bucketPieces)
 	for n := 0; uint64(len(u.payload)) < h.payload; n++ {
 		piece := pieces.Get(pieceKey(id, h.first, n))
 		if len(piece) == 0 || uint64(len(u.payload)+len(piece)) > h.payload {
-			break // its checksum will not be right
+			break
 		}
 		u.payload = append(u.payload, piece...)
 	}
-	return u, nil
+	return u
 }
 
 const (
@@ -204,6 +276,7 @@ func deleteUnit(tx *bbolt.Tx, id uint32, h *header) error {
 	if err := tx.Bucket(h.bucketOf()).Delete(key(id, h.first)); err != nil || h.inline {
 		return err
 	}
+	// A broken header does not tell whether there are pieces.
 	c := tx.Bucket(bucketPieces).Cursor()
 	prefix := key(id, h.first)
 	for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = c.Seek(prefix) {

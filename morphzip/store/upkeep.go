@@ -22,11 +22,16 @@ func (s *Store) runUpkeep() {
 	if err != nil {
 		s.options.Warn(err)
 	}
-	for {
+	for sealed := true; ; sealed = false { // what was sealed before may be ripe
 		for _, st := range s.loaded() {
-			if err := s.keepUp(encoder, st); err != nil && !errors.Is(err, errRemoved) {
+			more, err := s.keepUp(encoder, st)
+			sealed = sealed || more
+			if err != nil && !errors.Is(err, errRemoved) {
 				s.options.Warn(fmt.Errorf("stream %q: %w", st.name, err))
 			}
+		}
+		if sealed {
+			poke(s.ripen)
 		}
 		select {
 		case <-s.stop:
@@ -75,8 +80,8 @@ func (s *Store) stopping() bool {
 }
 
 // keepUp makes blocks of a stream's tail while it is long enough, and applies
-// its retention.
-func (s *Store) keepUp(encoder *blockEncoder, st *stream) error {
+// its retention. It says whether there are new blocks.
+func (s *Store) keepUp(encoder *blockEncoder, st *stream) (sealed bool, err error) {
 	for !s.stopping() {
 		st.mu.Lock()
 		due := st.tail.original >= uint64(s.options.BlockSize) || st.tail.units >= sealBatches
@@ -86,10 +91,11 @@ func (s *Store) keepUp(encoder *blockEncoder, st *stream) error {
 		}
 		// What commits dropped meanwhile is not sealed.
 		if err := s.seal(encoder, st); err != nil && !errors.Is(err, errChanged) {
-			return err
+			return sealed, err
 		}
+		sealed = true
 	}
-	return s.retain(st)
+	return sealed, s.retain(st)
 }
 
 // seal makes a block of the first batches of a stream's tail. The coding is
@@ -161,12 +167,10 @@ func (s *Store) seal(encoder *blockEncoder, st *stream) error {
 func (s *Store) batchAt(id uint32, next uint64) (u unit, err error) {
 	err = s.view(func(tx *bbolt.Tx) error {
 		k, v := tx.Bucket(bucketTail).Cursor().Seek(key(id, next))
-		h, value, err := parseUnit(id, k, v)
-		if err != nil || h == nil {
-			return err
+		if h, value := parseUnit(bucketTail, id, k, v); h != nil {
+			u = loadUnit(tx, id, h, value)
 		}
-		u, err = loadUnit(tx, id, h, value)
-		return err
+		return nil
 	})
 	return u, err
 }
@@ -210,7 +214,7 @@ func (s *Store) learn(st *stream, b *body, batches int) (dictionary, error) {
 // putDictionary adds a dictionary, and drops those that no batch refers to.
 func putDictionary(tx *bbolt.Tx, d dictionary) error {
 	oldest := d.id.number
-	if err := eachHeader(tx.Bucket(bucketTail), d.id.stream, 0, func(h *header) bool {
+	if err := eachHeader(tx, bucketTail, d.id.stream, 0, func(h *header) bool {
 		if h.dictionary > 0 {
 			oldest = min(oldest, h.dictionary)
 		}
