@@ -3,6 +3,8 @@ package morphzip
 import (
 	"errors"
 	"io"
+
+	"github.com/entroos/entroos/morphzip/filter"
 )
 
 // Writer makes a morphzip file of what is written to it. Its memory is bounded
@@ -32,6 +34,7 @@ type job struct {
 	encoder *Encoder
 	block   rawBlock
 	frame   []byte
+	builder filter.Builder
 	filter  []byte
 	report  *Report
 	done    chan struct{}
@@ -143,7 +146,7 @@ func (w *Writer) storage() []byte {
 
 func (j *job) run() {
 	j.frame, j.report = j.encoder.encode(j.frame[:0], &j.block)
-	j.filter = buildFilter(j.filter[:0], &j.block)
+	j.filter = buildFilter(j.filter[:0], &j.builder, j.encoder.level, j.report, &j.block, len(j.frame))
 }
 
 // drain waits for the oldest blocks and writes them, until so many are left.
