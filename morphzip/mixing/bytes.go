@@ -12,9 +12,9 @@ type bytesModel struct {
 
 func newBytesModel(effort int) *bytesModel {
 	if effort <= LeastEffort {
-		return &bytesModel{model: NewModel(NewSlots(22), 6, 1), match: NewMatch(18, 6), effort: effort}
+		return &bytesModel{model: NewModel(NewSlots(22), 6, 1, 10), match: NewMatch(18, 6), effort: effort}
 	}
-	return &bytesModel{model: NewModel(NewSlots(24), 10, 1), match: NewMatch(20, 7), effort: effort}
+	return &bytesModel{model: NewModel(NewSlots(24), 10, 1, 12), match: NewMatch(20, 7), effort: effort}
 }
 
 // code codes or decodes size bytes, which it appends to done.

@@ -41,17 +41,18 @@ type Model struct {
 	expected [Expectations][Strengths]Probability
 	weights  []int32
 	refined  *APM
+	shift    uint // of a hash that chooses among 2^refine contexts
 	limit    int
 	rate     int
 	coded    int // parts so far
 }
 
 // NewModel returns a model of n hashed contexts, at most MaxContexts, kept in
-// slots, and of so many sets of weights.
-func NewModel(slots *Slots, n, sets int) *Model {
-	m := &Model{slots: slots, n: n, limit: 255, rate: 6}
+// slots, of so many sets of weights, and of 2^refine contexts that refine.
+func NewModel(slots *Slots, n, sets, refine int) *Model {
+	m := &Model{slots: slots, n: n, shift: uint(32 - refine), limit: 255, rate: 6}
 	m.weights = make([]int32, sets*agreements*m.inputs())
-	m.refined = NewAPM(1024, 6)
+	m.refined = NewAPM(1<<refine, 6)
 	m.Reset()
 	return m
 }
@@ -171,7 +172,7 @@ func (m *Model) bit(c *Coder, bit, k int) int {
 	}
 	logit := min(max(int(sum>>16), -MaxLogit), MaxLogit)
 	mixed := Squash(logit)
-	refined := m.refined.Refine(logit, int((m.Refine<<8^m.part<<4^uint32(node))*0x9E3779B1>>22))
+	refined := m.refined.Refine(logit, int((m.Refine<<8^m.part<<4^uint32(node))*0x9E3779B1>>m.shift))
 	p := min(max((mixed+refined)>>1, 1), 65535)
 
 	bit = c.Code(bit, p)
