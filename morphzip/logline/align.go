@@ -148,6 +148,7 @@ func (a *aligner) numbers(other int) []uint64 {
 	if k.numbersFor == a.of {
 		return k.forNumbers
 	}
+	unit := a.unit(other - 1)
 	numbers := a.table.Columns[other-1].Numbers
 	from, n, last := a.rows(other-1), 0, uint64(0)
 	if len(numbers) < len(from) {
@@ -156,11 +157,29 @@ func (a *aligner) numbers(other int) []uint64 {
 	to := k.forNumbers[:0]
 	for _, r := range a.rows(a.of) {
 		for n < len(from) && from[n] <= r {
-			last = numbers[n]
+			last = numbers[n] * unit
 			n++
 		}
 		to = append(to, last)
 	}
 	k.numbersFor, k.forNumbers = a.of, to
 	return to
+}
+
+// unit is what the numbers of a column are multiplied by to have the unit of
+// those of the one that is coded: times may have different ones.
+func (a *aligner) unit(other int) uint64 {
+	of, c := &a.table.Columns[a.of], &a.table.Columns[other]
+	if of.Type != Time || c.Type != Time {
+		return 1
+	}
+	return powers[min(max(of.digits()-c.digits(), 0), 9)]
+}
+
+// digits is how many digits after the second a time's unit has.
+func (c *Column) digits() int {
+	if c.Widths != nil {
+		return 9
+	}
+	return c.Width
 }

@@ -6,10 +6,11 @@ import (
 	"sync"
 )
 
-// cursor3 is where the decoder is, and the section's ends: in the head's
+// section is where the decoder is, and the section's ends: in the head's
 // numbers, in its text and in the body.
 type section struct {
 	meta, text, body []byte
+	pooled           bool // the pool is used: what is before comes first
 }
 
 // decoder decodes payloads. Its memory is used again.
@@ -21,6 +22,7 @@ type decoder struct {
 	left   int // of the budget of values
 	size   int // of the block
 	depth  int
+	pool   pool
 }
 
 var decoders = sync.Pool{New: func() any { return new(decoder) }}
@@ -54,6 +56,7 @@ func Decode(dst, payload []byte, size int) ([]byte, error) {
 // open reads the head of a payload, and the table that it begins with.
 func (d *decoder) open(payload []byte, size int) (*codedTable, error) {
 	d.size, d.left, d.depth = size, budget(size), 0
+	d.pool.reset()
 	d.section = section{meta: payload}
 	meta, err := d.varint(maxBlock)
 	if err != nil {
@@ -138,14 +141,16 @@ func (d *decoder) skip() (section, error) {
 	var lengths [3]int
 	for i := range lengths {
 		var err error
-		if lengths[i], err = d.varint(maxBlock); err != nil {
+		if lengths[i], err = d.varint(2 * maxBlock); err != nil {
 			return section{}, err
 		}
 	}
+	pooled := lengths[0]&1 == 1
+	lengths[0] >>= 1
 	if lengths[0] > len(d.meta) || lengths[1] > len(d.body) || lengths[2] > len(d.text) {
 		return section{}, corrupt("length of a section")
 	}
-	s := section{meta: d.meta[:lengths[0]], body: d.body[:lengths[1]], text: d.text[:lengths[2]]}
+	s := section{meta: d.meta[:lengths[0]], body: d.body[:lengths[1]], text: d.text[:lengths[2]], pooled: pooled}
 	d.meta, d.body, d.text = d.meta[lengths[0]:], d.body[lengths[1]:], d.text[lengths[2]:]
 	return s, nil
 }
@@ -173,6 +178,8 @@ const (
 	shapeSeries = 1 << iota // there are widths, or indices
 	shapeTable              // a table
 	shapeApart              // the dictionary is in the body
+
+	shapeTrimmed = shapeTable // of times: the widths are those without zeros at the end
 )
 
 // table reads templates and what columns there are.
@@ -270,7 +277,7 @@ func (d *decoder) describe(c *Column, k *codedColumn) error {
 }
 
 func (d *decoder) numeric(c *Column, k *codedColumn) (err error) {
-	if k.shape > shapeSeries {
+	if k.shape > shapeTrimmed || (k.shape == shapeTrimmed && c.Type != Time) || k.shape == shapeTrimmed|shapeSeries {
 		return corrupt("shape of a column")
 	}
 	if c.Width, err = d.varint(19); err != nil {
@@ -414,6 +421,22 @@ func indices(v []uint64, n int) ([]uint32, error) {
 	return out, nil
 }
 
+// nearby is the inverse of distances, for n entries.
+func nearby(v []uint64, n int) ([]uint32, error) {
+	out := make([]uint32, len(v))
+	next := uint64(0)
+	for i, x := range v {
+		if x > next || (x == 0 && next >= uint64(n)) {
+			return nil, corrupt("index without an entry")
+		}
+		out[i] = uint32(next - x)
+		if x == 0 {
+			next++
+		}
+	}
+	return out, nil
+}
+
 // column decodes a column, after those that it is predicted from.
 func (d *decoder) column(t *codedTable, i int) error {
 	c, k := &t.Columns[i], &t.columns[i]
@@ -439,14 +462,29 @@ func (d *decoder) column(t *codedTable, i int) error {
 		}
 		var err error
 		c.Numbers, err = d.series(k.length, t.aligner)
+		if k.shape == shapeTrimmed && err == nil {
+			c.Widths = make([]uint8, len(c.Numbers))
+			for n, v := range c.Numbers {
+				c.Widths[n] = uint8(trimmedWidth(v))
+			}
+		}
 		return err
 	}
 	if k.shape&shapeSeries != 0 {
+		back, err := d.varint(1)
+		if err != nil {
+			return err
+		}
 		v, err := d.series(k.length, t.aligner)
 		if err != nil {
 			return err
 		}
-		if c.Indices, err = indices(v, k.entries); err != nil {
+		if back == 1 {
+			c.Indices, err = nearby(v, k.entries)
+		} else {
+			c.Indices, err = indices(v, k.entries)
+		}
+		if err != nil {
 			return err
 		}
 		if c.Indices == nil {
@@ -482,43 +520,108 @@ func (d *decoder) inner(c *Column, k *codedColumn) error {
 
 // dictionary decodes a dictionary that is in the body.
 func (d *decoder) dictionary(c *Column, k *codedColumn) error {
-	var lengths []uint64
-	if c.Type != Text {
-		var err error
-		if lengths, err = d.ints(k.entries); err != nil {
+	how, err := d.varint(forms - 1)
+	if err != nil {
+		return err
+	}
+	if (how == formBytes) == (c.Type == Text) {
+		return corrupt("form of a dictionary")
+	}
+	if how == formLines {
+		b, err := d.apart(d.size + k.entries)
+		if err != nil {
 			return err
 		}
-	}
-	n, err := d.varint(d.size + k.entries)
-	if err != nil {
-		return err
-	}
-	v, err := d.varint(maxBlock << 3)
-	if err != nil {
-		return err
-	}
-	b, err := d.take(v >> 3)
-	if err != nil {
-		return err
-	}
-	if b, err = d.bytes.decode(b, v&7, n); err != nil {
-		return err
-	}
-	if c.Type == Text {
 		c.Dictionary, err = terminated(b, k.entries)
 		return err
 	}
-	c.Dictionary = Strings{Bytes: bytes.Clone(b), Ends: make([]uint32, 0, k.entries)}
+	found, err := d.series(k.entries, nil)
+	if err != nil {
+		return err
+	}
+	n, err := d.varint(k.entries)
+	if err != nil {
+		return err
+	}
+	lengths, err := d.ints(n)
+	if err != nil {
+		return err
+	}
+	b, err := d.apart(d.size)
+	if err != nil {
+		return err
+	}
+	fresh := Strings{Bytes: b, Ends: make([]uint32, 0, n)}
 	end := uint64(0)
 	for _, l := range lengths {
-		if l > uint64(n) || end+l > uint64(n) || (c.Type == UUID && l != 16) {
+		if l > uint64(len(b)) || end+l > uint64(len(b)) {
 			return corrupt("length of an entry")
 		}
 		end += l
-		c.Dictionary.Ends = append(c.Dictionary.Ends, uint32(end))
+		fresh.Ends = append(fresh.Ends, uint32(end))
 	}
-	if end != uint64(n) {
+	if end != uint64(len(b)) {
 		return corrupt("lengths of entries")
 	}
-	return nil
+	raw, err := d.pool.resolve(found, &fresh, d.size)
+	if err != nil || how == formBytes {
+		if c.Dictionary = raw; c.Type == UUID {
+			for i := range raw.Ends {
+				if len(raw.At(i)) != 16 {
+					return corrupt("length of a UUID")
+				}
+			}
+		}
+		return err
+	}
+	var printed []bool
+	if how == formQuoted {
+		if printed, err = d.flags(); err != nil {
+			return err
+		}
+	}
+	c.Dictionary, err = raw.text(how, printed, d.size)
+	return err
+}
+
+// flags decodes flags and how many there are.
+func (d *decoder) flags() ([]bool, error) {
+	n, err := d.varint(d.size)
+	if err != nil {
+		return nil, err
+	}
+	size, err := d.varint(maxBlock)
+	if err != nil {
+		return nil, err
+	}
+	b, err := d.take(size)
+	if err != nil {
+		return nil, err
+	}
+	r := newFlagReader(b)
+	flags := make([]bool, n)
+	for i := range flags {
+		flags[i] = r.get()
+	}
+	if r.over() {
+		return nil, corrupt("number of flags")
+	}
+	return flags, nil
+}
+
+// apart decodes bytes of the body, at most limit.
+func (d *decoder) apart(limit int) ([]byte, error) {
+	n, err := d.varint(limit)
+	if err != nil {
+		return nil, err
+	}
+	v, err := d.varint(maxBlock << 3)
+	if err != nil {
+		return nil, err
+	}
+	b, err := d.take(v >> 3)
+	if err != nil {
+		return nil, err
+	}
+	return d.bytes.decode(b, v&7, n)
 }

@@ -17,6 +17,8 @@ type encoder struct {
 	flags                 []bool
 	guess                 guesser
 	split                 splitter
+	pool                  pool
+	uses                  int // of the pool
 }
 
 var encoders = sync.Pool{New: func() any { return new(encoder) }}
@@ -65,6 +67,7 @@ func budget(size int) int { return 4*size + 1024 }
 func (e *encoder) payload(dst []byte, t *Table, effort int) []byte {
 	e.effort = effort
 	e.meta, e.text, e.body = e.meta[:0], e.text[:0], e.body[:0]
+	e.pool.reset()
 	e.table(t)
 	e.tokens = append(append(e.tokens[:0], e.meta...), e.text...)
 	coded, coding := e.bytes.text(e.column[:0], e.tokens, max(effort, Default))
@@ -113,12 +116,17 @@ func (e *encoder) table(t *Table) {
 }
 
 // section puts before what f appends to meta how much it is, there, in the body
-// and in the text.
+// and in the text, and whether the pool was used.
 func (e *encoder) section(f func()) {
 	meta, body, text := len(e.meta), len(e.body), len(e.text)
+	uses := e.uses
 	f()
+	pooled := 0
+	if e.uses > uses {
+		pooled = 1
+	}
 	var lengths [3 * binary.MaxVarintLen64]byte
-	b := binary.AppendUvarint(lengths[:0], uint64(len(e.meta)-meta))
+	b := binary.AppendUvarint(lengths[:0], uint64(len(e.meta)-meta)<<1|uint64(pooled))
 	b = binary.AppendUvarint(b, uint64(len(e.body)-body))
 	b = binary.AppendUvarint(b, uint64(len(e.text)-text))
 	e.meta = append(e.meta, b...)
@@ -141,46 +149,48 @@ func firsts(to []uint64, indices []uint32) []uint64 {
 	return to
 }
 
+// distances appends indices so that each that occurs for the first time, in
+// order, is 0, the one that did so last 1, and so on.
+func distances(to []uint64, indices []uint32) []uint64 {
+	next := uint32(0)
+	for _, n := range indices {
+		to = append(to, uint64(next-n))
+		if n == next {
+			next++
+		}
+	}
+	return to
+}
+
 // smallDictionary is the size up to which a dictionary is part of the head.
 const smallDictionary = 4 << 10
 
 // codeColumn codes a column, see docs/morphzip-format.md.
 func (e *encoder) codeColumn(c *Column, a *aligner) {
 	shape := 0
-	if c.Widths != nil || c.Indices != nil {
+	if c.Widths != nil || c.Indices != nil { // codedColumn.shape
 		shape = 1
 	}
-	inner := c.Table != nil
-	outside := !inner && !c.Type.Numeric() && (len(c.Dictionary.Bytes) > smallDictionary || c.Type != Text)
+	if c.Type.Numeric() {
+		e.codeNumbers(c, a, shape)
+		return
+	}
+	how, raw, printed := formBytes, c.Dictionary, []bool(nil)
+	if c.Type == Text {
+		if how, raw, printed = form(&c.Dictionary); how == formLines {
+			raw = c.Dictionary
+		}
+	}
+	inner := c.Table != nil && how == formLines
+	outside := !inner && (how != formLines || len(c.Dictionary.Bytes) > smallDictionary)
 	if inner {
-		shape |= 2
+		shape |= shapeTable
 	}
 	if outside {
-		shape |= 4
+		shape |= shapeApart
 	}
 	e.int(int(c.Type) | shape<<4)
 	e.int(c.Len())
-	if c.Type.Numeric() {
-		e.int(c.Width)
-		if c.Type == Time {
-			e.int(len(c.Layout))
-			e.meta = append(e.meta, c.Layout...)
-		}
-		least, most := bounds(c.Numbers)
-		e.put(least)
-		e.put(most - least)
-		e.section(func() {
-			if c.Widths != nil {
-				e.work = e.work[:0]
-				for _, w := range c.Widths {
-					e.work = append(e.work, uint64(w))
-				}
-				e.series(e.work, a)
-			}
-			e.series(c.Numbers, a)
-		})
-		return
-	}
 	e.facts(c)
 	if c.Indices != nil {
 		e.int(c.Dictionary.Len())
@@ -191,16 +201,66 @@ func (e *encoder) codeColumn(c *Column, a *aligner) {
 	}
 	e.section(func() {
 		if c.Indices != nil {
-			e.work = firsts(e.work[:0], c.Indices)
-			e.series(e.work, a)
+			e.indices(c.Indices, a)
 		}
 		switch {
 		case inner:
 			e.table(c.Table)
 		case outside:
-			e.dictionary(c)
+			e.dictionary(how, &raw, printed)
 		}
 	})
+}
+
+// codeNumbers codes a numeric column.
+func (e *encoder) codeNumbers(c *Column, a *aligner, shape int) {
+	if shape != 0 && c.trimmed() {
+		shape = shapeTrimmed
+	}
+	e.int(int(c.Type) | shape<<4)
+	e.int(c.Len())
+	e.int(c.Width)
+	if c.Type == Time {
+		e.int(len(c.Layout))
+		e.meta = append(e.meta, c.Layout...)
+	}
+	least, most := bounds(c.Numbers)
+	e.put(least)
+	e.put(most - least)
+	e.section(func() {
+		if shape == shapeSeries {
+			e.work = e.work[:0]
+			for _, w := range c.Widths {
+				e.work = append(e.work, uint64(w))
+			}
+			e.series(e.work, a)
+		}
+		e.series(c.Numbers, a)
+	})
+}
+
+// trimmed tells whether the widths are those of times without zeros at the end.
+func (c *Column) trimmed() bool {
+	if c.Type != Time {
+		return false
+	}
+	for i, w := range c.Widths {
+		if int(w) != trimmedWidth(c.Numbers[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// trimmedWidth returns how many digits nanoseconds take, at least 1.
+func trimmedWidth(v uint64) int {
+	n := int64(v) % 1e9
+	w := 9
+	for w > 1 && n%10 == 0 {
+		n /= 10
+		w--
+	}
+	return w
 }
 
 // lines appends the strings, each with a '\n'.
@@ -210,27 +270,59 @@ func (e *encoder) lines(to *[]byte, s *Strings) {
 	}
 }
 
-// dictionary codes a large dictionary, or one of bytes.
-func (e *encoder) dictionary(c *Column) {
-	at := len(e.body)
-	e.column = e.column[:0]
-	if c.Type == Text {
-		e.lines(&e.column, &c.Dictionary)
-	} else {
-		e.work = e.work[:0]
-		start := uint32(0)
-		for _, end := range c.Dictionary.Ends {
-			e.work = append(e.work, uint64(end-start))
-			start = end
-		}
-		e.ints(e.work)
-		at = len(e.body)
-		e.column = append(e.column, c.Dictionary.Bytes...)
+// dictionary codes a dictionary apart from the head.
+func (e *encoder) dictionary(how int, raw *Strings, printed []bool) {
+	e.int(how)
+	if how == formLines {
+		e.column = e.column[:0]
+		e.lines(&e.column, raw)
+		e.apart(e.column)
+		return
 	}
+	e.uses++
+	e.pool.refer(raw)
+	e.series(e.pool.found, nil)
+	fresh := &e.pool.fresh
+	e.int(fresh.Len())
+	e.work = e.work[:0]
+	start := uint32(0)
+	for _, end := range fresh.Ends {
+		e.work = append(e.work, uint64(end-start))
+		start = end
+	}
+	e.ints(e.work)
+	e.apart(fresh.Bytes)
+	if how == formQuoted {
+		at := len(e.body)
+		e.body = appendFlags(e.body, printed)
+		e.int(len(printed))
+		e.int(len(e.body) - at)
+	}
+}
+
+// apart codes bytes in the body.
+func (e *encoder) apart(b []byte) {
+	at := len(e.body)
 	var coding int
-	e.body, coding = e.bytes.text(e.body, e.column, e.effort)
-	e.int(len(e.column))
+	e.body, coding = e.bytes.text(e.body, b, e.effort)
+	e.int(len(b))
 	e.int((len(e.body)-at)<<3 | coding)
+}
+
+// indices codes indices, whose first occurrences are in order: those that
+// return are told by their number, or by how far back they are.
+func (e *encoder) indices(v []uint32, a relatives) {
+	numbers := firsts(nil, v)
+	p, cost := e.plan(numbers, a)
+	back := distances(nil, v)
+	q, costBack := e.plan(back, a)
+	if costBack < cost {
+		e.int(1)
+		e.planned(back, q, a)
+		return
+	}
+	e.int(0)
+	e.planned(numbers, p, a)
 }
 
 // facts tells what a search can know of a column of text without its values:

@@ -100,7 +100,7 @@ func (s *splitter) nest(c *Column) {
 	}
 	inner := new(splitter)
 	t := inner.entries(&flat, spaces < d.Len()/2, s.depth+1)
-	if len(t.Templates)*4 > len(t.Rows) {
+	if len(t.Templates)*4 > len(t.Rows) || (len(t.Columns) == 1 && t.Columns[0].Len() == len(t.Rows) && !t.Columns[0].Type.Numeric() && len(t.Templates[0].Literals[0])+len(t.Templates[0].Literals[1]) == 0) {
 		return
 	}
 	c.Table, c.Dictionary, c.Indices = t, flat, indices
