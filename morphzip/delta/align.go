@@ -12,10 +12,11 @@ const (
 	// minStride is how far apart the old file's anchors are, at least; the
 	// number of anchors is bounded.
 	minStride  = 16
-	maxAnchors = 1 << 21
+	anchorBits = 22
+	maxAnchors = 1<<anchorBits - 2
 	maxPieces  = 1 << 19
 	// maxChain is how many anchors of the same hash are tried.
-	maxChain = 16
+	maxChain = 8
 	// similar is how many of an anchor's bytes are equal where a piece goes on.
 	similar = 20
 	// maxReach is how far a piece is drawn out over bytes that differ.
@@ -27,10 +28,11 @@ const (
 type aligner struct {
 	old, new *pages
 	stride   int64
-	heads    []uint32 // by hash, the number of the last anchor, plus one
-	chain    []uint32 // by anchor, the number of the one before with its hash, plus one
-	shift    uint
-	pieces   []piece
+	// heads has by hash, and chain by anchor, the number plus one of the last
+	// anchor (before it) with that hash, and some more of its hash above.
+	heads, chain []uint32
+	shift        uint
+	pieces       []piece
 }
 
 // prime is the rolling hash's multiplier (Karp and Rabin 1987, modulo 2^64);
@@ -53,7 +55,11 @@ func hashOf(data []byte) uint64 {
 	return h
 }
 
-func (a *aligner) slot(hash uint64) uint64 { return (hash ^ hash>>29) * 0xBF58476D1CE4E5B9 >> a.shift }
+// slot returns where in heads a hash is, and the part of it that entries have.
+func (a *aligner) slot(hash uint64) (slot uint64, check uint32) {
+	hash = (hash ^ hash>>29) * 0xBF58476D1CE4E5B9
+	return hash >> a.shift, uint32(hash) << anchorBits
+}
 
 // align returns the pieces in the order of the new file, without overlap there.
 func align(old, new *pages) []piece {
@@ -62,7 +68,7 @@ func align(old, new *pages) []piece {
 		a.stride *= 2
 	}
 	bits := uint(8)
-	for int64(1)<<bits < old.size/a.stride {
+	for int64(2)<<bits < old.size/a.stride {
 		bits++
 	}
 	a.shift = 64 - bits
@@ -89,9 +95,9 @@ func (a *aligner) index() {
 		if plain(block) {
 			continue
 		}
-		slot := a.slot(hashOf(block))
+		slot, check := a.slot(hashOf(block))
 		a.chain[i] = a.heads[slot]
-		a.heads[slot] = uint32(i) + 1
+		a.heads[slot] = uint32(i) + 1 | check
 	}
 }
 
@@ -188,7 +194,7 @@ func (a *aligner) search(at int64, current piece) (piece, bool) {
 		if current.size >= 0 {
 			// Alike again: but not by the zeros of a gap alone.
 			old := current.old + at - current.new
-			if a.likeness(at, old) >= anchor-2 {
+			if old < a.old.size && a.new.byteAt(at) == a.old.byteAt(old) && a.likeness(at, old) >= anchor-2 {
 				return piece{new: at, old: old}, true
 			}
 		}
@@ -229,18 +235,21 @@ func (a *aligner) besides(at int64, current piece) (best piece, ok bool) {
 // lookUp returns the longest equal stretch that begins at an anchor with the
 // hash; of equally long ones, that nearest to where the current piece is.
 func (a *aligner) lookUp(hash uint64, at int64, current piece) (best piece, ok bool) {
-	number := a.heads[a.slot(hash)]
-	if number == 0 {
-		return best, false
-	}
+	slot, check := a.slot(hash)
+	entry := a.heads[slot]
 	const long = 4096
 	expected := at
 	if current.size >= 0 {
 		expected = current.old + at - current.new
 	}
-	for tries := 0; number != 0 && tries < maxChain; tries++ {
-		old := int64(number-1) * a.stride
-		number = a.chain[number-1]
+	for tries := 0; entry != 0 && tries < maxChain; tries++ {
+		number := entry&(1<<anchorBits-1) - 1
+		alike := entry&^(1<<anchorBits-1) == check
+		entry = a.chain[number]
+		if !alike {
+			continue
+		}
+		old := int64(number) * a.stride
 		n := a.new.common(at, a.old, old, long)
 		if n < anchor || n < best.size {
 			continue
@@ -262,7 +271,7 @@ func (a *aligner) turn(current, next *piece, good int64) {
 	if current.size >= 0 {
 		end = a.reach(good, current.old+good-current.new, next.new)
 	}
-	begin := a.reachBack(next, good)
+	begin := a.reachBack(next, max(current.new, good-maxReach))
 	if current.size >= 0 && begin < end {
 		// Both claim [begin,end): the split that leaves the most bytes equal; of
 		// those the first, as what follows a change begins with it.

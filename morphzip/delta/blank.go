@@ -5,8 +5,8 @@ import "encoding/binary"
 // blank makes a view of a file in which references are replaced by what does not
 // change when places move: by what is at the place they name where that tells it
 // from others, otherwise by bytes that are the same for all of a kind.
-func blank(source *pages, r *references) *pages {
-	view := newPages(source.source, source.size)
+func blank(source *pages, r *references, cached int) *pages {
+	view := newPages(source.source, source.size, cached)
 	number := -1
 	view.prepare = func(offset int64, page []byte) {
 		c := r.from(offset - 8)

@@ -18,7 +18,7 @@ import (
 // what was written is not to be used. It never writes more than the size that the
 // patch says, and holds up to 64 MB.
 func Decode(w io.Writer, old io.ReaderAt, oldSize int64, patch io.Reader) error {
-	d := &decoder{in: bufio.NewReader(patch), out: w, old: newPages(old, oldSize), hash: sha256.New()}
+	d := &decoder{in: bufio.NewReader(patch), out: w, old: newPages(old, oldSize, manyPages), hash: sha256.New()}
 	err := d.decode(old)
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) && d.old.err == nil {
 		err = ErrCorrupt

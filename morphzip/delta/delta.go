@@ -68,7 +68,7 @@ func Encode(w io.Writer, old io.ReaderAt, oldSize int64, new io.ReaderAt, newSiz
 		}
 		header = append(header, digest...)
 	}
-	e := &encoder{out: bufio.NewWriter(w), old: newPages(old, oldSize), new: newPages(new, newSize)}
+	e := &encoder{out: bufio.NewWriter(w), old: newPages(old, oldSize, manyPages), new: newPages(new, newSize, manyPages)}
 	_, _ = e.out.Write(header)
 	e.encode()
 	return errors.Join(e.old.err, e.new.err, e.err, e.out.Flush())
@@ -103,7 +103,7 @@ func (e *encoder) encode() {
 	{
 		newReferences := findReferences(e.new)
 		s.images = newReferences.images
-		s.pieces = align(blank(e.old, oldReferences), blank(e.new, newReferences))
+		s.pieces = align(blank(e.old, oldReferences, manyPages), blank(e.new, newReferences, fewPages))
 		s.bases = findBases(oldReferences, newReferences, s)
 	}
 	s.shifts = findShifts(e.old, e.new, oldReferences, s)

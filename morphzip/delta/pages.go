@@ -7,10 +7,11 @@ import (
 )
 
 const (
-	pageBits = 16
+	pageBits = 13
 	pageSize = 1 << pageBits
-	// cachedPages is how many pages of one file are held: 2 MiB.
-	cachedPages = 32
+	// How many pages are held of a file that is read all over: 2 MiB, and of one
+	// that is read from its beginning to its end.
+	manyPages, fewPages = 256, 16
 )
 
 // pages reads a file anywhere, holding a few pages of it.
@@ -22,15 +23,17 @@ type pages struct {
 	size   int64
 	// prepare changes a page that was read, at its offset; may be nil.
 	prepare func(offset int64, page []byte)
-	cache   [cachedPages]struct {
-		number int64 // plus one
-		data   []byte
-	}
-	err error
+	cache   []cachedPage
+	err     error
 }
 
-func newPages(source io.ReaderAt, size int64) *pages {
-	return &pages{source: source, size: size}
+type cachedPage struct {
+	number int64 // plus one
+	data   []byte
+}
+
+func newPages(source io.ReaderAt, size int64, cached int) *pages {
+	return &pages{source: source, size: size, cache: make([]cachedPage, cached)}
 }
 
 // at returns the bytes from the offset on that lie on one page: at least one,
@@ -40,7 +43,7 @@ func (p *pages) at(offset int64) []byte {
 		return nil
 	}
 	number := offset >> pageBits
-	entry := &p.cache[number%cachedPages]
+	entry := &p.cache[number%int64(len(p.cache))]
 	if entry.number != number+1 {
 		p.load(number)
 	}
@@ -48,7 +51,7 @@ func (p *pages) at(offset int64) []byte {
 }
 
 func (p *pages) load(number int64) {
-	entry := &p.cache[number%cachedPages]
+	entry := &p.cache[number%int64(len(p.cache))]
 	if entry.data == nil {
 		entry.data = make([]byte, pageSize)
 	}
