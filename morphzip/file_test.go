@@ -94,3 +94,22 @@ func TestEverythingComesBack(t *testing.T) {
 		}
 	}
 }
+
+// TestBlocksAreWholeLines: a line that fits is not cut, unless by Flush.
+func TestBlocksAreWholeLines(t *testing.T) {
+	content := slices.Concat(logLines(3000), bytes.Repeat([]byte("x"), 20_000), []byte("\n"), make([]byte, 3*minRun), logLines(500))
+	file := compress(t, content, Options{BlockSize: 16 << 10})
+	f, err := Open(bytes.NewReader(file), int64(len(file)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cut := 0
+	for _, b := range f.Blocks()[1:] {
+		if content[b.Offset-1] != '\n' {
+			cut++
+		}
+	}
+	if cut == 0 || cut > 3 {
+		t.Errorf("%d lines are cut, of which one is too long for a block", cut)
+	}
+}

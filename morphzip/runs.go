@@ -120,6 +120,20 @@ func (e *elider) end() {
 	}
 }
 
+// openLine is what is behind the last newline, where that is limit bytes at most
+// and no run is within or before it.
+func (e *elider) openLine(limit int) []byte {
+	begin := 0
+	if n := len(e.runs); n > 0 {
+		begin = e.runs[n-1].at
+	}
+	at := bytes.LastIndexByte(e.rest[max(begin, len(e.rest)-limit-1):], '\n')
+	if at < 0 {
+		return nil
+	}
+	return e.rest[max(begin, len(e.rest)-limit-1)+at+1:]
+}
+
 // same is how many of the first bytes of b go on with the run.
 func (e *elider) same(b []byte) int {
 	b = b[:min(uint64(len(b)), maxSize-e.size)]

@@ -23,6 +23,7 @@ type Writer struct {
 	offset  uint64 // of the next block in the part
 	number  uint64 // of the next block
 	elider  elider
+	carry   []byte // of the block before
 
 	idle    []*job
 	pending []*job // in order
@@ -63,9 +64,21 @@ func (w *Writer) Write(b []byte) (n int, err error) {
 		if !full {
 			return n, nil
 		}
-		w.cut()
+		w.cutLine()
 	}
 	return n, w.err
+}
+
+// cutLine makes a job of the whole lines that were taken so far, where these are
+// most of it, so that a search need not join blocks.
+func (w *Writer) cutLine() {
+	w.elider.end()
+	carry := append(w.carry[:0], w.elider.openLine(w.options.BlockSize/4)...)
+	w.carry = carry
+	w.elider.rest = w.elider.rest[:len(w.elider.rest)-len(carry)]
+	w.elider.size -= uint64(len(carry))
+	w.cut()
+	w.elider.take(carry, w.options.BlockSize)
 }
 
 // Flush ends the block and writes all that was taken, so that a reader of what
