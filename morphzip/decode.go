@@ -65,7 +65,7 @@ func (f *Frame) appendRest(dst []byte) ([]byte, error) {
 	}
 	out, err := m.decode(dst, f.Payload, f.Rest)
 	if err != nil {
-		return dst, err
+		return dst, asCorrupt(err)
 	}
 	if len(out) != len(dst)+f.Rest {
 		return dst, corrupt("a block's length")

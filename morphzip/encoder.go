@@ -144,14 +144,15 @@ func (e *Encoder) encodeRest(dst []byte, b *rawBlock, report *Report) []byte {
 		return dst
 	}
 	report.Methods = plans[e.level]
+	s := newSample(block)
 	for _, m := range report.Methods {
-		bits, header := m.of().estimate(e, block)
+		bits, header := m.of().estimate(e.level, s)
 		report.Bits, report.Headers = append(report.Bits, bits), append(report.Headers, header)
 	}
 	chosen, coded := 0, false
 	for !coded {
 		chosen = equations.MorphChoice(report.Bits, report.Headers)
-		dst, coded = report.Methods[chosen].of().encode(e, dst[:start], block)
+		dst, coded = report.Methods[chosen].of().encode(e.level, dst[:start], block)
 		if !coded && chosen == 0 {
 			break
 		} else if !coded { // it does not fit, whatever was estimated
@@ -163,7 +164,7 @@ func (e *Encoder) encodeRest(dst []byte, b *rawBlock, report *Report) []byte {
 	doubtful := 8*float64(morphed) > 0.95*(report.Bits[0]+report.Headers[0])
 	if coded && chosen != 0 && (doubtful || b.number%bothWays == 0) {
 		// Behind the morphed one, to keep the smaller.
-		all, ok := report.Methods[0].of().encode(e, dst, block)
+		all, ok := report.Methods[0].of().encode(e.level, dst, block)
 		plain := len(all) - len(dst)
 		if ok {
 			report.Plain = uint64(min(plain, len(block)))

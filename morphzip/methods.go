@@ -1,6 +1,12 @@
 package morphzip
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/entroos/entroos/morphzip/densest"
+	"github.com/entroos/entroos/morphzip/logline"
+	"github.com/entroos/entroos/morphzip/mixing"
+)
 
 // Method is how a block is coded: a morph and the coder after it. Its number
 // stands in the block's frame and means the same for ever.
@@ -10,7 +16,7 @@ type Method uint8
 const (
 	Stored        Method = 0 // the bytes as they are; also of blocks that are runs only
 	Zstd          Method = 1 // identity, zstd
-	OrderZero     Method = 2 // identity, Huffman's code of order 0
+	OrderZero     Method = 2 // identity, asymmetric numeral systems of order 0
 	Mixing        Method = 3 // identity, context mixing
 	LogLine       Method = 4 // log lines as templates and typed columns
 	DenseLines    Method = 5 // the same, by context mixing
@@ -21,16 +27,29 @@ const (
 	X86Mixing     Method = 10
 )
 
+// plans are the methods that are considered at each level, the identity first.
+var plans = [...][]Method{
+	1: {Zstd, Stored, OrderZero},
+	2: {Zstd, Stored, OrderZero, ColumnsZstd, X86Zstd},
+	3: {Zstd, Stored, OrderZero, LogLine, ColumnsZstd, X86Zstd},
+	4: {Zstd, Stored, OrderZero, LogLine, ColumnsZstd, X86Zstd},
+	5: {Zstd, Stored, OrderZero, LogLine, ColumnsZstd, X86Zstd},
+	6: {Zstd, Stored, OrderZero, LogLine, ColumnsZstd, X86Zstd},
+	7: {Mixing, Stored, LogLine, ColumnsMixing, X86Mixing},
+	8: {Mixing, Stored, LogLine, ColumnsMixing, X86Mixing},
+	9: {Mixing, Stored, ColumnsMixing, X86Mixing, DensestBytes},
+}
+
 // method is an entry of the table of methods.
 type method struct {
 	name string
 	// encode appends the block's payload to dst; ok is false where the method
 	// does not fit the block, or gains nothing.
-	encode func(e *Encoder, dst, block []byte) (out []byte, ok bool)
+	encode encoder
 	// decode appends the size bytes of the block to dst, or fails.
-	decode func(dst, payload []byte, size int) ([]byte, error)
+	decode decoder
 	// estimate gives the bits of the payload, and of the morph's header within.
-	estimate func(e *Encoder, block []byte) (bits, header float64)
+	estimate estimator
 }
 
 // methods is the table, by number.
@@ -38,8 +57,16 @@ var methods [16]*method
 
 func init() {
 	methods = [16]*method{
-		Stored: {"stored", encodeStored, decodeStored, estimateStored},
-		Zstd:   {"zstd", encodeZstd, decodeZstd, estimateZstd},
+		Stored:        {"stored", encodeStored, decodeStored, estimateStored},
+		Zstd:          {"zstd", encodeZstd, decodeZstd, estimateZstd},
+		OrderZero:     {"order-0", encodeOrderZero, decodeOrderZero, estimateOrderZero},
+		Mixing:        {"mixing", encodeMixing, mixing.Decode, estimateMixing},
+		LogLine:       {"log lines", encodeLogLine, logline.Decode, estimateLogLine},
+		DensestBytes:  {"densest", encodeDensest, densest.Decode, estimateDensest},
+		ColumnsZstd:   columnsMorph.method("columns, zstd", encodeZstd, encodeZstdFast, estimateZstd, decodeZstd),
+		ColumnsMixing: columnsMorph.method("columns, mixing", encodeMixing, encodeMixing, estimateMixing, mixing.Decode),
+		X86Zstd:       x86Morph.method("x86, zstd", encodeZstd, encodeZstdFast, estimateZstd, decodeZstd),
+		X86Mixing:     x86Morph.method("x86, mixing", encodeMixing, encodeMixing, estimateMixing, mixing.Decode),
 	}
 }
 
@@ -61,16 +88,3 @@ func (m Method) String() string {
 
 // Identity says whether the method codes the block in the shape it has.
 func (m Method) Identity() bool { return m <= Mixing }
-
-func encodeStored(_ *Encoder, dst, block []byte) ([]byte, bool) { return append(dst, block...), true }
-
-func decodeStored(dst, payload []byte, size int) ([]byte, error) {
-	if len(payload) != size {
-		return dst, corrupt("a stored block's length")
-	}
-	return append(dst, payload...), nil
-}
-
-func estimateStored(_ *Encoder, block []byte) (bits, header float64) {
-	return 8 * float64(len(block)), 0
-}

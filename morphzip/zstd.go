@@ -37,9 +37,16 @@ func encodeZstdAt(level zstd.EncoderLevel, dst, block []byte) []byte {
 	return slices.Delete(dst, start, start+len(zstdMagic))
 }
 
-func encodeZstd(e *Encoder, dst, block []byte) ([]byte, bool) {
-	return encodeZstdAt(zstdLevels[e.level], dst, block), true
+func encodeZstd(level Level, dst, block []byte) ([]byte, bool) {
+	return encodeZstdAt(zstdLevels[level], dst, block), true
 }
+
+func encodeZstdFast(_ Level, dst, block []byte) ([]byte, bool) {
+	return encodeZstdAt(zstd.SpeedFastest, dst, block), true
+}
+
+// estimateZstd codes the sample.
+func estimateZstd(_ Level, s *sample) (bits, header float64) { return s.zstd(), 0 }
 
 var zstdDecoders = sync.Pool{New: func() any {
 	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecodeAllCapLimit(true),
