@@ -1,6 +1,8 @@
 package dense
 
 import (
+	mathbits "math/bits"
+
 	"github.com/entroos/entroos/morphzip/logline"
 	"github.com/entroos/entroos/morphzip/mixing"
 )
@@ -18,6 +20,9 @@ func newWalker(c *mixing.Coder, effort, size int) *walker {
 	if effort > LeastEffort {
 		bits, match = 24, 20
 	}
+	// A small block needs little memory.
+	small := mathbits.Len(uint(size)) + 4
+	bits, match = min(bits, max(small, 14)), min(match, max(small-4, 10))
 	w.slots = mixing.NewSlots(bits)
 	w.numbers = mixing.NewModel(w.slots, defaultContexts, 2, 6)
 	w.text = newText(w.slots, match)

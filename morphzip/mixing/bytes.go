@@ -1,5 +1,7 @@
 package mixing
 
+import "math/bits"
+
 // bytesModel is the coder of any bytes: contexts of the last one to six bytes,
 // of the word so far, and a match.
 type bytesModel struct {
@@ -10,11 +12,19 @@ type bytesModel struct {
 	effort int
 }
 
-func newBytesModel(effort int) *bytesModel {
+// newBytesModel returns the coder for a block of so many bytes.
+func newBytesModel(effort, size int) *bytesModel {
+	b := &bytesModel{effort: effort}
+	// A small block needs little memory.
+	small := bits.Len(uint(size))
 	if effort <= LeastEffort {
-		return &bytesModel{model: NewModel(NewSlots(22), 6, 1, 10), match: NewMatch(18, 6), effort: effort}
+		b.model = NewModel(NewSlots(min(22, max(small+5, 12))), 6, 1, 10)
+		b.match = NewMatch(min(18, max(small, 8)), 6)
+	} else {
+		b.model = NewModel(NewSlots(min(24, max(small+6, 12))), 10, 1, 12)
+		b.match = NewMatch(min(20, max(small, 8)), 7)
 	}
-	return &bytesModel{model: NewModel(NewSlots(24), 10, 1, 12), match: NewMatch(20, 7), effort: effort}
+	return b
 }
 
 // code codes or decodes size bytes, which it appends to done.

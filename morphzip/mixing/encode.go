@@ -17,7 +17,7 @@ const (
 func Encode(dst, block []byte, effort int) (out []byte, ok bool) {
 	effort = min(max(effort, LeastEffort), MostEffort)
 	c := NewEncoder(append(dst, byte(effort)))
-	newBytesModel(effort).code(c, make([]byte, 0, len(block)), block, len(block))
+	newBytesModel(effort, len(block)).code(c, make([]byte, 0, len(block)), block, len(block))
 	return c.Finish(), true
 }
 
@@ -27,7 +27,7 @@ func Decode(dst, payload []byte, size int) ([]byte, error) {
 		return nil, fmt.Errorf("%w: no such effort", ErrCorrupt)
 	}
 	c := NewDecoder(payload[1:])
-	dst = newBytesModel(int(payload[0])).code(c, slices.Grow(dst, size), nil, size)
+	dst = newBytesModel(int(payload[0]), size).code(c, slices.Grow(dst, size), nil, size)
 	if err := c.Err(); err != nil {
 		return nil, err
 	}
