@@ -246,6 +246,9 @@ func (s *splitter) single(t *Table, l *line) uint32 {
 			continue
 		}
 		before := s.block[l.start:tok.start:tok.start]
+		if i > 0 && !tokens[0].fixed {
+			break
+		}
 		key := columnKey(seed, before, true)
 		c := s.column(mix(key, uint64(tok.kind)<<8|uint64(uint8(tok.layout))), tok.kind, tok.layout)
 		if s.columns[c].Type != tok.kind || (tok.kind == Time && &s.columns[c].Layout[0] != &layouts[tok.layout][0]) {

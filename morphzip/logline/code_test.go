@@ -2,7 +2,9 @@ package logline
 
 import (
 	"bytes"
+	"syscall"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 )
@@ -87,6 +89,10 @@ func benchmark(b *testing.B, decode bool) {
 			var buf []byte
 			b.SetBytes(int64(len(block)))
 			b.ReportAllocs()
+			var before, after syscall.Rusage
+			if err := syscall.Getrusage(syscall.RUSAGE_SELF, &before); err != nil {
+				b.Fatal(err)
+			}
 			for b.Loop() {
 				if decode {
 					if _, err := Decode(buf[:0], out, len(block)); err != nil {
@@ -96,6 +102,11 @@ func benchmark(b *testing.B, decode bool) {
 				}
 				buf, _ = Encode(buf[:0], block, Default)
 			}
+			if err := syscall.Getrusage(syscall.RUSAGE_SELF, &after); err != nil {
+				b.Fatal(err)
+			}
+			// On a busy machine the wall clock tells little.
+			b.ReportMetric(float64(b.N)*float64(len(block))/1e6/(time.Duration(after.Utime.Nano()-before.Utime.Nano()).Seconds()), "MB/user-s")
 			b.ReportMetric(float64(len(out))/float64(len(block)), "ratio")
 		})
 	}

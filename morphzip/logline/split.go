@@ -1,6 +1,9 @@
 package logline
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+)
 
 // Split takes a block of lines apart. Whatever the bytes, Join of the table
 // gives them back. The table refers to the block, which must not change as long
@@ -135,24 +138,32 @@ func (s *splitter) templates() {
 	s.drafts = s.drafts[:0]
 	for i := range s.shapes {
 		sh := &s.shapes[i]
-		if sh.variants <= 2 || sh.rows >= uint32(sh.variants)*32 {
-			for v := sh.first; v >= 0; v = s.variants[v].next {
-				s.variants[v].template = s.draft(v)
-			}
+		if sh.variants == 1 {
+			s.variants[sh.first].template = s.draft(sh.first)
 			continue
 		}
 		s.merge(sh)
 	}
 }
 
-// merge brings a shape's many variants together.
+// group are variants that become one template.
+type group struct {
+	words    []uint64 // fixed tokens, 0 for others
+	rows     uint32
+	template int32
+	into     int // the group that it became part of, or itself
+}
+
+// small is how many rows a template should have, at least.
+const small = 16
+
+// merge brings a shape's variants together.
 func (s *splitter) merge(sh *shape) {
-	var members []int32
-	for v := sh.first; v >= 0; v = s.variants[v].next {
-		members = append(members, v)
+	members := make([]int32, sh.variants)
+	for v, i := sh.first, len(members)-1; v >= 0; v, i = s.variants[v].next, i-1 {
+		members[i] = v
 	}
 	width := int(s.lines[s.variants[members[0]].line].tokens)
-	// words are the members' fixed tokens, a row each; 0 are the others.
 	words := make([]uint64, len(members)*width)
 	for m, v := range members {
 		for p, t := range s.tokensOf(&s.lines[s.variants[v].line]) {
@@ -161,16 +172,49 @@ func (s *splitter) merge(sh *shape) {
 			}
 		}
 	}
-	limit := max(2, int(sh.rows)/32)
-	groups := map[uint64]int32{}
-	distinct := map[uint64]struct{}{}
-	varies := make([]bool, width)
-	for {
-		clear(groups)
-		for m := range members {
-			groups[groupHash(words[m*width:][:width], varies)] = -1
+	varies := varying(words, width, max(2, int(sh.rows)/32))
+	byHash := map[uint64]int{}
+	var groups []group
+	of := make([]int, len(members)) // the group of each
+	for m, v := range members {
+		w := words[m*width:][:width]
+		h := groupHash(w, varies)
+		g, ok := byHash[h]
+		if !ok {
+			g = len(groups)
+			byHash[h] = g
+			groups = append(groups, group{words: w, into: g, template: -1})
 		}
-		if len(groups) <= limit {
+		groups[g].rows += s.variants[v].rows
+		of[m] = g
+	}
+	absorb(groups, varies)
+	for m, v := range members {
+		g := of[m]
+		for groups[g].into != g {
+			g = groups[g].into
+		}
+		if k := &groups[g]; k.template < 0 {
+			k.template = s.draft(v)
+		} else {
+			s.drafts[k.template].rows += s.variants[v].rows
+		}
+		s.variants[v].template = groups[g].template
+	}
+}
+
+// varying finds the tokens that vary most, one after the other, until what is
+// left are at most limit kinds of lines. words has a row for each variant.
+func varying(words []uint64, width, limit int) []bool {
+	varies := make([]bool, width)
+	rows := len(words) / max(width, 1)
+	kinds := map[uint64]struct{}{}
+	for rows > limit {
+		clear(kinds)
+		for m := range rows {
+			kinds[groupHash(words[m*width:][:width], varies)] = struct{}{}
+		}
+		if len(kinds) <= limit {
 			break
 		}
 		most, at := 1, -1
@@ -178,14 +222,14 @@ func (s *splitter) merge(sh *shape) {
 			if varies[p] {
 				continue
 			}
-			clear(distinct)
-			for m := range members {
-				distinct[words[m*width+p]] = struct{}{}
+			clear(kinds)
+			for m := range rows {
+				kinds[words[m*width+p]] = struct{}{}
 			}
-			if len(distinct) > most {
-				most, at = len(distinct), p
+			if len(kinds) > most {
+				most, at = len(kinds), p
 			}
-			if len(distinct) > len(members)/4 && len(distinct) > 8 {
+			if len(kinds) > rows/4 && len(kinds) > 8 {
 				varies[p] = true
 			}
 		}
@@ -194,17 +238,41 @@ func (s *splitter) merge(sh *shape) {
 		}
 		varies[at] = true
 	}
-	clear(groups)
-	for m, v := range members {
-		h := groupHash(words[m*width:][:width], varies)
-		t, ok := groups[h]
-		if !ok {
-			t = s.draft(v)
-			groups[h] = t
-		} else {
-			s.drafts[t].rows += s.variants[v].rows
+	return varies
+}
+
+// absorb makes small groups part of larger ones from which they differ in few
+// tokens.
+func absorb(groups []group, varies []bool) {
+	order := make([]int, len(groups))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return int(groups[b].rows) - int(groups[a].rows) })
+	for i := len(order) - 1; i > 0; i-- {
+		g := &groups[order[i]]
+		if g.rows >= small {
+			break
 		}
-		s.variants[v].template = t
+		for _, k := range order[:min(i, 16)] {
+			differ, fixed := 0, 0
+			for p, w := range g.words {
+				if varies[p] {
+					continue
+				}
+				if w != 0 {
+					fixed++
+				}
+				if w != groups[k].words[p] {
+					differ++
+				}
+			}
+			if differ <= max(1, fixed/3) {
+				groups[k].rows += g.rows
+				g.into = k
+				break
+			}
+		}
 	}
 }
 

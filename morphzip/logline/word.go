@@ -13,6 +13,12 @@ func hashBytes(b []byte) uint64 {
 // where it ends.
 func (s *scanner) word(line []byte, i int, h *skeleton) int {
 	c := line[i]
+	if nibbles[c] <= 15 {
+		if n := colons(line, i); n > 0 {
+			s.add(token{start: uint32(i), end: uint32(n), kind: Text, value: hashBytes(line[i:n])}, h)
+			return n
+		}
+	}
 	if c-'0' <= 9 || (c >= 'A' && c <= 'S' && i+3 < len(line) && line[i+3] == ' ') {
 		if n := s.time(line, i, h); n > 0 {
 			return n
@@ -58,6 +64,33 @@ func (s *scanner) word(line []byte, i int, h *skeleton) int {
 	}
 	if !s.number(line, i, j, kinds, h) {
 		s.add(token{start: uint32(i), end: uint32(j), kind: Text, value: value}, h)
+	}
+	return j
+}
+
+// colons returns where groups of up to four hexadecimal digits with colons
+// between them end, as addresses of Ethernet and IPv6 are; 0 if there are less
+// than five colons.
+func colons(line []byte, i int) int {
+	n, digits, j := 0, 0, i
+	for ; j < len(line); j++ {
+		if line[j] == ':' {
+			if n++; digits == 0 && line[j-1] == ':' && j > i+1 && line[j-2] == ':' {
+				return 0
+			}
+			digits = 0
+		} else if nibbles[line[j]] > 15 {
+			break
+		} else if digits++; digits > 4 {
+			return 0
+		}
+	}
+	if line[j-1] == ':' {
+		j--
+		n--
+	}
+	if n < 5 {
+		return 0
 	}
 	return j
 }
