@@ -106,7 +106,7 @@ func benchmark(b *testing.B, decode bool) {
 				b.Fatal(err)
 			}
 			// On a busy machine the wall clock tells little.
-			b.ReportMetric(float64(b.N)*float64(len(block))/1e6/(time.Duration(after.Utime.Nano()-before.Utime.Nano()).Seconds()), "MB/user-s")
+			b.ReportMetric(float64(b.N)*float64(len(block))/1e6/time.Duration(after.Utime.Nano()-before.Utime.Nano()).Seconds(), "MB/user-s")
 			b.ReportMetric(float64(len(out))/float64(len(block)), "ratio")
 		})
 	}
