@@ -14,10 +14,10 @@ PACKAGES := linux-source-6.12 gcc libc6-dev make bc bison flex kmod libelf-dev l
 	mmdebstrap buildah openssh-client
 
 # What the image is made of, so that `make image` builds only when it changed.
-SOURCES := go.mod go.sum VERSION Makefile $(shell find api appliance cmd equations image init kernel-config ledger morphzip nko qemu router runtime \
+SOURCES := go.mod go.sum VERSION Makefile $(shell find api appliance bench cmd equations image init kernel-config ledger morphzip nko qemu router runtime \
 	-type f ! -name '*_test.go' ! -path '*/testdata/*' 2>/dev/null)
 
-.PHONY: run test test-unit test-vm soak fuzz bench pictures build image kernel fixtures lint fmt generate packages clean
+.PHONY: run test test-unit test-vm soak fuzz bench bench-morphzip bench-packages pictures build image kernel fixtures lint fmt generate packages clean
 
 run: image
 	build/entroos vm
@@ -61,13 +61,27 @@ fuzz: packages
 			echo "$$package $$name"; $(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(or $(FUZZTIME),1m) "$$package" || exit 1; done; done
 
 # The peer is Debian with podman, on a disk in the cache.
-bench: image fixtures
+bench: image fixtures bench-morphzip
 	@qemu/bench_peer.sh build/peer.img build/fixtures/busybox.tar
 	$(GO) test -run '^$$' -bench . -benchmem ./equations/... ./router/... ./ledger/...
 	$(GO) test -tags vm -run '^$$' -bench . -benchtime 3x -timeout 90m ./qemu/...
 	ENTROOS_GUEST_RUN=StartTime $(GO) test -tags vm -count 1 -run TestInGuest -v ./runtime
 
 # The pictures of the production test, in docs/simulate.md.
+# Where the large logs that real programs write are kept, and a folder of LogHub's
+# samples (github.com/logpai/loghub), if there is one.
+LOGS   ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/entroos/bench/logs
+LOGHUB ?=
+bench-morphzip: build bench-packages
+	$(GO) run ./bench/largelogs -out $(LOGS)
+	$(if $(LOGHUB),build/entroos mz bench --levels 9 $(LOGHUB),@echo "LOGHUB=FOLDER compresses LogHub's samples, too")
+	build/entroos mz bench --levels 3,7 --first 16MB $(LOGS)
+	build/entroos mz bench --levels 3 --peers zstd $(LOGS)
+	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./morphzip/...
+
+bench-packages:
+	@$(MAKE) --no-print-directory packages PACKAGES="$(PACKAGES) gzip zstd xz-utils brotli zpaq bsdiff nginx redis-server"
+
 pictures: build
 	build/entroos simulate --plots docs/pictures
 

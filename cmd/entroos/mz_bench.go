@@ -7,8 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/docker/go-units"
@@ -32,10 +35,10 @@ func newMZBenchCommand(env *environment) *cobra.Command {
 			"brotli, zpaq), at their strongest settings, one after the other on one core; decompress it again, and compare.\n" +
 			"Ratio is compressed bytes by original bytes; speeds are original bytes a second of processor time, of a core;\n" +
 			"memory is the largest resident set.",
-		Args: atLeast(1, "a file or a folder"),
+		Args: cobra.MinimumNArgs(1),
 	}
 	levels := c.Flags().IntSlice("levels", []int{3, 7, 9}, "levels of Morph Zip")
-	without := c.Flags().Bool("no-peers", false, "leave the other compressors out")
+	peers := c.Flags().StringSlice("peers", nil, "other compressors, by the names of their programs, such as zstd,xz; all when empty, and none for none")
 	first := c.Flags().String("first", "", "take the first so many bytes of each file alone, such as 16MB; all when empty")
 	asJSON := jsonFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -46,7 +49,7 @@ func newMZBenchCommand(env *environment) *cobra.Command {
 				return usageError(fmt.Errorf("--first %q is not a size, such as 16MB", *first))
 			}
 		}
-		programs, missing, err := benchPrograms(*levels, !*without)
+		programs, missing, err := benchPrograms(*levels, *peers)
 		if err != nil {
 			return err
 		}
@@ -61,7 +64,7 @@ func newMZBenchCommand(env *environment) *cobra.Command {
 
 // benchPrograms are Morph Zip at these levels, and the peers that are to be
 // had; missing are the names of the others.
-func benchPrograms(levels []int, peers bool) (programs []comparison.Program, missing []string, err error) {
+func benchPrograms(levels []int, peers []string) (programs []comparison.Program, missing []string, err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, nil, err
@@ -72,14 +75,20 @@ func benchPrograms(levels []int, peers bool) (programs []comparison.Program, mis
 		}
 		programs = append(programs, comparison.MorphZip(self, l))
 	}
-	if !peers {
-		return programs, nil, nil
-	}
+	known := map[string]bool{"none": true}
 	for _, p := range comparison.Peers() {
-		if p.Find() == nil {
+		known[p.Compress[0]] = true
+		switch wanted := len(peers) == 0 || slices.Contains(peers, p.Compress[0]); {
+		case !wanted:
+		case p.Find() == nil:
 			programs = append(programs, p)
-		} else {
+		default:
 			missing = append(missing, p.Name)
+		}
+	}
+	for _, name := range peers {
+		if !known[name] {
+			return nil, nil, usageError(fmt.Errorf("--peers: %q is none of %s", name, strings.Join(slices.Sorted(maps.Keys(known)), ", ")))
 		}
 	}
 	return programs, missing, nil
