@@ -15,6 +15,9 @@ import (
 // hostCommands: the box builds nothing and runs no virtual machines.
 func hostCommands(*environment) []*cobra.Command { return nil }
 
+// hostMzCommands: the box has no other compressors.
+func hostMzCommands(*environment) []*cobra.Command { return nil }
+
 // A box administers itself alone: no SSH to others.
 type links struct{}
 

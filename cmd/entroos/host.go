@@ -13,5 +13,10 @@ func hostCommands(env *environment) []*cobra.Command {
 	return []*cobra.Command{newVMCommand(env), newFlashCommand(env), newImageCommand(), newKernelCommand(), newSimulateCommand(env)}
 }
 
+// hostMzCommands are those of Morph Zip that only an operator's machine has.
+func hostMzCommands(env *environment) []*cobra.Command {
+	return []*cobra.Command{newMzBenchCommand(env)}
+}
+
 // mainOf: under any name this is the same command.
 func mainOf(string) func([]string) int { return nil }

@@ -31,6 +31,7 @@ func newMzCommand(env *environment) *cobra.Command {
 	}
 	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return err })
 	c.AddCommand(newMzCompressCommand(env), newMzDecompressCommand(env), newMzCatCommand(env), newMzStatCommand(env), newMzRecoverCommand(env))
+	c.AddCommand(hostMzCommands(env)...)
 	return c
 }
 

@@ -27,7 +27,7 @@ type benchJSON struct {
 	Missing   []string             `json:"missing_peers"`
 }
 
-func newMZBenchCommand(env *environment) *cobra.Command {
+func newMzBenchCommand(env *environment) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "bench FILE|FOLDER...",
 		Short: "Compare Morph Zip with other compressors on your own files",
