@@ -16,12 +16,16 @@ type facts struct {
 	coded  []equations.CodedFacts
 	deltas []equations.DeltaFacts
 	every  uint64 // blocks seen
+
+	chunks, chunkBytes uint64 // cut, without last ones and those with long runs
 }
 
 const (
 	factsKept = 16
 	// Of so many blocks one is described.
 	factsEvery = 8
+	// The chunks' mean size is told from so many chunks on.
+	chunksTold = 256
 	// Of a column so many numbers are told.
 	factsNumbers = 64
 )
@@ -63,6 +67,47 @@ func (f *facts) block(r *morphzip.Report) {
 	f.every++
 }
 
+// constantRun is how long a run of one byte is that cannot end a chunk, and so
+// makes it longer than chance does.
+const constantRun = 4 << 10
+
+// chunkCount counts the chunks of one blob, but for its last.
+type chunkCount struct {
+	count, bytes uint64
+	last         int // the size of the chunk before, if it counts
+}
+
+func (c *chunkCount) add(data []byte) {
+	if c.last > 0 {
+		c.count++
+		c.bytes += uint64(c.last)
+	}
+	c.last = len(data)
+	if hasRun(data) {
+		c.last = 0
+	}
+}
+
+// cut notes the chunks of a blob.
+func (f *facts) cut(c chunkCount) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.chunks += c.count
+	f.chunkBytes += c.bytes
+}
+
+func hasRun(data []byte) bool {
+	run := 0
+	for i := 1; i < len(data); i++ {
+		if data[i] != data[i-1] {
+			run = 0
+		} else if run++; run >= constantRun {
+			return true
+		}
+	}
+	return false
+}
+
 // delta notes a column of times.
 func (f *facts) delta(numbers []int64, deltas []uint64) {
 	n := min(len(numbers), factsNumbers)
@@ -80,12 +125,23 @@ func (s *Store) Facts() *equations.MorphFacts {
 		t.Stored += st.blocks.stored + st.tail.stored
 		st.mu.Unlock()
 	}
+	blobs := s.Blobs()
+	t.Original += blobs.Original
+	t.Stored += blobs.Stored
+	t.Unique, t.Logical = blobs.Unique, blobs.Logical
+	t.Deduplication = equations.DeduplicationRatio(t.Unique, t.Logical)
 	t.Ratio = equations.CompressionRatio(t.Stored, t.Original)
 	f := &s.facts
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	t.Reads, t.Blocks = slices.Clone(f.reads), slices.Clone(f.blocks)
 	t.Coded, t.Deltas = slices.Clone(f.coded), slices.Clone(f.deltas)
+	if f.chunks >= chunksTold {
+		t.Chunks = &equations.ChunkFacts{
+			Minimum: uint64(chunkSizes.Minimum), Maximum: uint64(chunkSizes.Maximum), Bits: chunkSizes.K,
+			Bytes: f.chunkBytes, Count: f.chunks, Expected: chunkSizes.Mean(),
+		}
+	}
 	var morphed, plain uint64
 	for _, c := range t.Coded {
 		morphed += c.Morphed

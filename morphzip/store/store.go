@@ -77,6 +77,7 @@ type Store struct {
 	codec codec
 	room  int64 // bytes that may be written before Room is asked again; the committer's
 	facts facts
+	blobs blobFacts
 }
 
 // The buckets.
@@ -119,7 +120,7 @@ func Open(path string, o Options) (*Store, error) {
 	}
 	s.db = db
 	if err = s.init(); err == nil {
-		err = s.codec.init()
+		err = errors.Join(s.codec.init(), s.releaseAll())
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open store %s: %w", path, err), s.closeFile())
@@ -184,14 +185,14 @@ func (s *Store) init() error {
 		case len(version) != 1 || version[0] > schemaVersion:
 			return ErrVersion
 		}
-		for _, name := range [][]byte{
+		for _, name := range append([][]byte{
 			bucketStreams, bucketTail, bucketBlocks, bucketPieces, bucketRemoved, bucketDictionaries,
-		} {
+		}, blobBuckets...) {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 				return err
 			}
 		}
-		return nil
+		return s.loadBlobs(tx)
 	})
 }
 

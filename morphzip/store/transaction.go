@@ -42,7 +42,9 @@ func (s *Store) view(read func(*bbolt.Tx) error) (err error) {
 			err = fmt.Errorf("%w: %v", ErrDamaged, p)
 		}
 		if tx != nil {
-			err = errors.Join(err, rollback(tx))
+			if failed := rollback(tx); failed != nil {
+				err = errors.Join(err, failed)
+			}
 		}
 	}()
 	if tx, err = s.db.Begin(false); err != nil {
@@ -81,7 +83,9 @@ func (s *Store) updateThen(write func(*bbolt.Tx) error, done func()) (err error)
 			s.mu.Unlock()
 		}
 		if tx != nil {
-			err = errors.Join(err, rollback(tx))
+			if failed := rollback(tx); failed != nil {
+				err = errors.Join(err, failed)
+			}
 		}
 	}()
 	if tx, err = s.db.Begin(true); err != nil {
