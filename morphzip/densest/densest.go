@@ -111,4 +111,5 @@ func decodeLines(dst, payload []byte, size int) ([]byte, error) {
 var probe *struct {
 	tally func(bit, p int)
 	kind  int
+	label string
 }

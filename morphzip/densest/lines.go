@@ -1,5 +1,7 @@
 package densest
 
+import "fmt"
+
 // lineModel codes rows one after the other: the template, then the values of
 // its slots, each knowing what came before.
 type lineModel struct {
@@ -37,7 +39,6 @@ type slot struct {
 	seen        int
 	end         byte // what ends a value
 	instants    int  // number among the template's instants
-	numSym      [2]int
 	hit         uint32
 	lastRow     int
 }
@@ -102,7 +103,13 @@ func (m *lineModel) row(r *row) error {
 	l := &m.line
 	l.start = m.pos
 	*m.kind = 0
+	if probe != nil {
+		probe.label = "id"
+	}
 	id = m.ids.code(m.c, l, id, len(m.templates))
+	if probe != nil {
+		probe.label = "text"
+	}
 	l.slot, l.previous, l.first, l.missed = 0, [3]uint64{}, 0, 0
 	l.times = l.times[:0]
 	l.id = id
@@ -185,6 +192,9 @@ func (m *lineModel) newTemplate(t *template, r *row) error {
 			symbol = '\n'
 		}
 		*m.kind = 1
+		if probe != nil {
+			probe.label = "text"
+		}
 		symbol = m.texts.code(m, symbol, n)
 		if symbol == '\n' {
 			break
@@ -271,6 +281,9 @@ func (m *lineModel) nameHash() uint64 {
 func (m *lineModel) slotValue(s *slot, p *piece, v span) error {
 	l := &m.line
 	from := m.pos
+	if probe != nil {
+		probe.label = fmt.Sprintf("%q", m.buf[max(from-16, l.start):from])
+	}
 	if p.kind == instant {
 		if err := m.time(s, p.form, v); err != nil {
 			return err

@@ -13,7 +13,7 @@ const numberContexts = 9
 func newNumberModel(t *table) *numberModel {
 	return &numberModel{
 		size:     newPredictor(t, shape{hashed: numberContexts, selectors: []int{1, 256, 8}, final: 1, apm: []int{256}, rate: defaultRates}),
-		mantissa: newPredictor(t, shape{hashed: 6, selectors: []int{1, 160, 64}, final: 1, apm: []int{1}, rate: defaultRates}),
+		mantissa: newPredictor(t, shape{hashed: 6, selectors: []int{1, 256, 64}, final: 1, apm: []int{1}, rate: defaultRates}),
 	}
 }
 
