@@ -17,8 +17,8 @@ func newIDModel(t *table) *idModel {
 	r.first = 400
 	return &idModel{
 		fresh:  newPredictor(t, shape{hashed: 6, selectors: []int{1, 2}, final: 1, apm: []int{1}, rate: r}),
-		high:   newPredictor(t, shape{hashed: idContexts, direct: []int{64}, selectors: []int{1, 16}, final: 1, apm: []int{1}, rate: r}),
-		low:    newPredictor(t, shape{hashed: idContexts, direct: []int{64}, selectors: []int{1, 16, 256}, final: 1, apm: []int{1, 256}, rate: r}),
+		high:   newPredictor(t, shape{hashed: idContexts, direct: []int{64}, selectors: []int{1, 16}, final: 1, apm: []int{1}, rate: r, bytewise: true}),
+		low:    newPredictor(t, shape{hashed: idContexts, direct: []int{64}, selectors: []int{1, 16, 256}, final: 1, apm: []int{1, 256}, rate: r, bytewise: true}),
 		recent: map[uint64]int32{},
 	}
 }
@@ -87,28 +87,19 @@ func (d *idModel) code(c *coder, l *lineState, id, known int) int {
 	// The longest match in the history of ids.
 	bucket := min(d.length, 15)
 	codeByte := func(p *predictor, salt uint64, v, expected int, on bool) int {
-		out := 1
-		for half := range 2 {
-			cs := d.contexts(l, salt+uint64(half)<<32+uint64(out)<<33)
-			for i, h := range cs {
-				p.context(i, h)
+		cs := d.contexts(l, salt)
+		return int(p.codeByte(c, cs[:], byte(v), func(out, shift int) {
+			p.directAt[0] = -1
+			p.sel[1] = 0
+			if on && bucket > 0 && (expected|256)>>(shift+1) == out {
+				p.directAt[0] = bucket*2 + expected>>shift&1
+				p.sel[1] = bucket
 			}
-			for k := range 4 {
-				shift := 7 - half*4 - k
-				p.directAt[0] = -1
-				p.sel[1] = 0
-				if on && bucket > 0 && (expected|256)>>(shift+1) == out {
-					p.directAt[0] = bucket*2 + expected>>shift&1
-					p.sel[1] = bucket
-				}
-				if len(p.sel) > 2 {
-					p.sel[2] = out & 255
-					p.apmAt[1] = out & 255
-				}
-				out = out<<1 | p.code(c, v>>shift&1)
+			if len(p.sel) > 3 {
+				p.sel[2] = out & 255
+				p.apmAt[1] = out & 255
 			}
-		}
-		return out & 255
+		}))
 	}
 	if known > 256 {
 		hi = codeByte(d.high, 1, hi, d.expect>>8, d.length > 0)

@@ -1,6 +1,9 @@
 package densest
 
-import "fmt"
+import (
+"fmt"
+"regexp"
+)
 
 // lineModel codes rows one after the other: the template, then the values of
 // its slots, each knowing what came before.
@@ -32,15 +35,16 @@ type template struct {
 
 // slot is the memory of one column.
 type slot struct {
-	key         uint64 // of the template and the slot's number
-	name        uint64 // of the text before it
-	order       uint64 // of its number alone
-	last, last2 span
-	seen        int
-	end         byte // what ends a value
-	instants    int  // number among the template's instants
-	hit         uint32
-	lastRow     int
+	key            uint64 // of the template and the slot's number
+	name           uint64 // of the text before it
+	order          uint64 // of its number alone
+	last, last2    span
+	seen           int
+	end            byte // what ends a value
+	instants       int  // number among the template's instants
+	hit            uint32
+	copied, copies int // the value in the line it was last equal to, and how often since
+	lastRow        int
 }
 
 type lineState struct {
@@ -52,6 +56,7 @@ type lineState struct {
 	previous [3]uint64 // hashes of the values before in the line
 	first    uint64
 	times    []moment
+	values   []span
 	missed   uint32
 	symbols  uint64
 }
@@ -112,6 +117,7 @@ func (m *lineModel) row(r *row) error {
 	}
 	l.slot, l.previous, l.first, l.missed = 0, [3]uint64{}, 0, 0
 	l.times = l.times[:0]
+	l.values = l.values[:0]
 	l.id = id
 	var t *template
 	if id > len(m.templates) || m.c.next > len(m.c.in)+8 && m.c.decoding {
@@ -282,7 +288,7 @@ func (m *lineModel) slotValue(s *slot, p *piece, v span) error {
 	l := &m.line
 	from := m.pos
 	if probe != nil {
-		probe.label = fmt.Sprintf("%q", m.buf[max(from-16, l.start):from])
+		probe.label = fmt.Sprintf("%d %q", l.slot, regexp.MustCompile("[0-9]+").ReplaceAll(m.buf[max(from-12, l.start):from], []byte("#")))
 	}
 	if p.kind == instant {
 		if err := m.time(s, p.form, v); err != nil {
@@ -299,6 +305,7 @@ func (m *lineModel) slotValue(s *slot, p *piece, v span) error {
 		}
 		l.previous[2], l.previous[1], l.previous[0] = l.previous[1], l.previous[0], h
 		l.slot++
+		l.values = append(l.values, now)
 	}
 	s.last2, s.last = s.last, now
 	s.lastRow = l.row

@@ -12,7 +12,7 @@ const numberContexts = 9
 
 func newNumberModel(t *table) *numberModel {
 	return &numberModel{
-		size:     newPredictor(t, shape{hashed: numberContexts, selectors: []int{1, 256, 8}, final: 1, apm: []int{256}, rate: defaultRates}),
+		size:     newPredictor(t, shape{hashed: numberContexts, selectors: []int{1, 256, 8}, final: 1, apm: []int{256}, rate: defaultRates, bytewise: true}),
 		mantissa: newPredictor(t, shape{hashed: 6, selectors: []int{1, 256, 64}, final: 1, apm: []int{1}, rate: defaultRates}),
 	}
 }
@@ -30,19 +30,11 @@ func (n *numberModel) code(c *coder, kind int, contexts *[numberContexts]uint64,
 			symbol++
 		}
 	}
-	out := 1
 	p := n.size
-	for half := range 2 {
-		for i, h := range contexts {
-			p.context(i, mixHash(h, uint64(half<<8|out)))
-		}
-		for k := range 4 {
-			p.sel[1], p.sel[2] = out&255, kind
-			p.apmAt[0] = out & 255
-			out = out<<1 | p.code(c, symbol>>(7-half*4-k)&1)
-		}
-	}
-	symbol = out & 255
+	symbol = int(p.codeByte(c, contexts[:], byte(symbol), func(out, _ int) {
+		p.sel[1], p.sel[2] = out&255, kind
+		p.apmAt[0] = out & 255
+	}))
 	if symbol == 0 {
 		return 0, 0
 	}

@@ -32,7 +32,7 @@ func newPlainModel(buf []byte, size int) *plainModel {
 	m.record.length = 4
 	m.bytes = newPredictor(newTable(bitsOf), shape{
 		hashed: plainContexts, direct: []int{64, 64},
-		selectors: []int{1, 256, 2048, 256 * 3, 256, 1024}, final: 256, apm: []int{1 << apmBits, 1 << apmBits, 64}, rate: r,
+		selectors: []int{1, 256, 2048, 256 * 3, 256, 1024}, final: 256, apm: []int{1 << apmBits, 1 << apmBits, 64}, rate: r, bytewise: true,
 	})
 	m.match[0].init(min(bitsOf, 22), 5)
 	m.match[1].init(min(bitsOf, 22), 12)
@@ -107,34 +107,25 @@ func (m *plainModel) code(c *coder, b byte) byte {
 	}
 	p := m.bytes
 	c1, c2 := int(m.at(1)), int(m.at(2))
-	out := 1
-	for half := range 2 {
-		for i, h := range ctx {
-			p.context(i, h+uint64(half<<8|out)*0xD6E8FEB86659FD93)
-		}
-		for k := range 4 {
-			shift := 7 - half*4 - k
-			state := 0
-			for i := range m.match {
-				p.directAt[i] = -1
-				if length[i] > 0 && (expect[i]|256)>>(shift+1) == out {
-					p.directAt[i] = length[i]*2 + expect[i]>>shift&1
-					state = p.directAt[i] + 32*i
-				}
+	b = p.codeByte(c, ctx[:], b, func(out, shift int) {
+		state := 0
+		for i := range m.match {
+			p.directAt[i] = -1
+			if length[i] > 0 && (expect[i]|256)>>(shift+1) == out {
+				p.directAt[i] = length[i]*2 + expect[i]>>shift&1
+				state = p.directAt[i] + 32*i
 			}
-			p.sel[1] = out
-			p.sel[2] = (7-shift)<<8 | c1
-			p.sel[3] = int(charClass(byte(c1)))*16 + int(charClass(byte(c2)))
-			p.sel[4] = state<<2 | half
-			p.sel[5] = min(m.record.length, 127)<<3 | m.pos&7
-			p.finalSel = out
-			p.apmAt[0] = int((uint64(c1)*0x9E3779B1>>8 ^ uint64(out)) & m.apmMask)
-			p.apmAt[1] = int((mixHash(uint64(c1), uint64(c2))>>16 ^ uint64(out)) & m.apmMask)
-			p.apmAt[2] = state
-			out = out<<1 | p.code(c, int(b>>shift&1))
 		}
-	}
-	b = byte(out)
+		p.sel[1] = out
+		p.sel[2] = (7-shift)<<8 | c1
+		p.sel[3] = int(charClass(byte(c1)))*16 + int(charClass(byte(c2)))
+		p.sel[4] = state<<2 | (7-shift)>>2
+		p.sel[5] = min(m.record.length, 127)<<3 | m.pos&7
+		p.finalSel = out
+		p.apmAt[0] = int((uint64(c1)*0x9E3779B1>>8 ^ uint64(out)) & m.apmMask)
+		p.apmAt[1] = int((mixHash(uint64(c1), uint64(c2))>>16 ^ uint64(out)) & m.apmMask)
+		p.apmAt[2] = state
+	})
 	if c.decoding {
 		m.buf = append(m.buf, b)
 	}

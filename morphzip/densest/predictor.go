@@ -14,6 +14,10 @@ type predictor struct {
 	directAt []int // the entry in use, < 0 if none
 	inputs   []int32
 	node     uint32
+	runs     []adaptiveMap // by context: what the last byte and its run tell
+	runBase  []uint32      // the buckets of a byte's first half
+	runAt    []int
+	bytewise bool
 
 	mixers   []*mixer
 	sel      []int
@@ -44,27 +48,38 @@ type shape struct {
 	final     int   // size of the second layer's selector
 	apm       []int // sizes of the last stage's contexts
 	rate      rates
+	bytewise  bool // whole bytes are coded, by codeByte
 }
 
 const perHashed = 3
 
 func newPredictor(t *table, s shape) *predictor {
 	n := s.hashed*perHashed + len(s.direct)*2 + 1
+	if s.bytewise {
+		n += s.hashed
+	}
 	p := &predictor{
 		t: t, base: make([]uint32, s.hashed), inputs: make([]int32, n), directAt: make([]int, len(s.direct)),
-		sel: make([]int, len(s.selectors)), logits: make([]int32, len(s.selectors)+1), apmAt: make([]int, len(s.apm)), apmP: make([]int, len(s.apm)),
+		sel: make([]int, len(s.selectors)+1), logits: make([]int32, len(s.selectors)+2), apmAt: make([]int, len(s.apm)), apmP: make([]int, len(s.apm)),
 		rate: s.rate, fresh: make([]bool, s.hashed),
 	}
 	for range s.hashed {
 		p.indirect = append(p.indirect, newHistoryMap())
+		if s.bytewise {
+			p.runs = append(p.runs, newAdaptiveMap(256))
+		}
+	}
+	if s.bytewise {
+		p.bytewise, p.runBase, p.runAt = true, make([]uint32, s.hashed), make([]int, s.hashed)
 	}
 	for _, size := range s.direct {
 		p.direct = append(p.direct, newAdaptiveMap(size))
 	}
 	for _, size := range s.selectors {
-		p.mixers = append(p.mixers, newMixer(n, size, initialWeight))
+		p.mixers = append(p.mixers, newMixer(n, size, initialWeight/int32(s.hashed)))
 	}
-	p.final = newMixer(len(s.selectors)+1, s.final, int32(65536/len(s.selectors)))
+	p.mixers = append(p.mixers, newMixer(n, s.hashed+1, initialWeight/int32(s.hashed)))
+	p.final = newMixer(len(s.selectors)+2, s.final, int32(65536/(len(s.selectors)+1)))
 	for _, size := range s.apm {
 		p.apm = append(p.apm, newAPM(size))
 	}
@@ -77,6 +92,45 @@ var initialWeight int32 = 14000
 func (p *predictor) context(i int, h uint64) {
 	p.base[i] = p.t.bucket(mixHash(h, uint64(i)+1))
 	p.node = 1
+}
+
+// codeByte codes a byte under the hashed contexts. Before each bit prepare is
+// called with the bits so far below a leading one, and how far to shift the
+// byte for the next one.
+func (p *predictor) codeByte(c *coder, contexts []uint64, b byte, prepare func(out, shift int)) byte {
+	out := 1
+	for half := range 2 {
+		for i, h := range contexts {
+			p.context(i, h+uint64(half<<8|out)*0xD6E8FEB86659FD93)
+			if half == 0 {
+				p.runBase[i] = p.base[i]
+			}
+		}
+		for k := range 4 {
+			shift := 7 - half*4 - k
+			for i, base := range p.runBase {
+				info := p.t.cells[base]
+				p.runAt[i] = -1
+				if run := info >> 8 & 255; run > 0 && int(info&255|256)>>(shift+1) == out {
+					p.runAt[i] = (int(min(run, 15))<<3|shift)<<1 | int(info>>shift&1)
+				}
+			}
+			prepare(out, shift)
+			out = out<<1 | p.code(c, int(b>>shift&1))
+		}
+	}
+	b = byte(out)
+	for _, base := range p.runBase {
+		info := &p.t.cells[base]
+		run := *info >> 8 & 255
+		if run > 0 && byte(*info) == b {
+			run = min(run+1, 255)
+		} else {
+			run = 1
+		}
+		*info = *info&0xffff0000 | run<<8 | cell(b)
+	}
+	return b
 }
 
 // code codes one bit.
@@ -98,6 +152,7 @@ func init() {
 func (p *predictor) predict() int {
 	in := p.inputs[:0]
 	cells := p.t.cells
+	known := 0
 	for i, b := range p.base {
 		c := cells[b+p.node]
 		n := c >> 8 & 127
@@ -105,10 +160,11 @@ func (p *predictor) predict() int {
 			in = append(in, 0, 0, 0)
 			continue
 		}
+		known++
 		direct := int32(stretchTable[c>>16])
 		s := history(c)
 		q := p.indirect[i][s] >> 16
-		in = append(in, int32(stretchTable[q]), direct*confidence[n]>>8, (int32(q)-oneHalf)>>5)
+		in = append(in, int32(stretchTable[q]), direct*confidence[n]>>8, (int32(q)-oneHalf)>>T[9])
 	}
 	for i, at := range p.directAt {
 		if at < 0 {
@@ -116,20 +172,28 @@ func (p *predictor) predict() int {
 			continue
 		}
 		q := p.direct[i][at] >> 16
-		in = append(in, int32(stretchTable[q]), (int32(q)-oneHalf)>>5)
+		in = append(in, int32(stretchTable[q]), (int32(q)-oneHalf)>>T[9])
+	}
+	for i, at := range p.runAt {
+		if at < 0 {
+			in = append(in, 0)
+			continue
+		}
+		in = append(in, int32(stretchTable[p.runs[i][at]>>16]))
 	}
 	in = append(in, 256)
+	p.sel[len(p.sel)-1] = known
 	for i, m := range p.mixers {
 		p.logits[i] = int32(m.mix(in, p.sel[i]))
 	}
 	p.logits[len(p.mixers)] = 256
 	p.mixed = p.final.mix(p.logits, p.finalSel)
 	q := p.final.p
-	sum, parts := q*2, 2
+	sum, parts := q*T[12], T[12]
 	for i := range p.apm {
 		p.apmP[i] = p.apm[i].refine(p.mixed, p.apmAt[i])
-		sum += p.apmP[i]
-		parts++
+		sum += p.apmP[i] * T[11]
+		parts += T[11]
 	}
 	p.p = min(max(sum/parts, 1), 65535)
 	return p.p
@@ -140,7 +204,7 @@ func (p *predictor) update(y int) {
 	for _, m := range p.mixers {
 		m.learn(in, y, p.rate.first, p.rate.last, p.rate.decay)
 	}
-	p.final.learn(p.logits, y, 24, 4, 300)
+	p.final.learn(p.logits, y, T[6], T[7], T[8])
 	for i := range p.apm {
 		p.apm[i].learn(y)
 	}
@@ -151,6 +215,11 @@ func (p *predictor) update(y int) {
 			p.indirect[i].learn(history(c), y, p.rate.mapLimit)
 		}
 		cells[b+p.node] = learn(c, y, p.rate.limit)
+	}
+	for i, at := range p.runAt {
+		if at >= 0 {
+			p.runs[i].learn(at, y, p.rate.mapLimit)
+		}
 	}
 	for i, at := range p.directAt {
 		if at >= 0 {
@@ -197,9 +266,9 @@ func (a *apm) learn(y int) {
 	}
 	v := int(a.cells[i])
 	if y != 0 {
-		v += (65535 - v) >> 6
+		v += (65535 - v) >> T[10]
 	} else {
-		v -= v >> 6
+		v -= v >> T[10]
 	}
 	a.cells[i] = uint16(v)
 }

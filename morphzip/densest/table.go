@@ -14,17 +14,17 @@ func newTable(bucketBits int) *table {
 // bucket returns the index of the bucket of the context h, which displaces the
 // less used of its two places' when it is new.
 func (t *table) bucket(h uint64) uint32 {
-	check := cell(h>>40) | 1
+	check := cell(h>>48) << 16 // below it are the last byte and its run
 	i := uint32(h) & t.mask
 	j := i ^ 1
-	if t.cells[i*16] == check {
+	if t.cells[i*16]&0xffff0000 == check && t.cells[i*16+1] != 0 {
 		return i * 16
 	}
-	if t.cells[j*16] == check {
+	if t.cells[j*16]&0xffff0000 == check && t.cells[j*16+1] != 0 {
 		return j * 16
 	}
 	// The root of the tree counts how often the context was seen.
-	if t.cells[i*16] != 0 && (t.cells[j*16] == 0 || t.cells[j*16+1]>>8&127 < t.cells[i*16+1]>>8&127) {
+	if t.cells[i*16+1] != 0 && (t.cells[j*16+1] == 0 || t.cells[j*16+1]>>8&127 < t.cells[i*16+1]>>8&127) {
 		i = j
 	}
 	b := t.cells[i*16 : i*16+16]

@@ -10,7 +10,7 @@ const textContexts = 14
 
 func newTextModel(t *table) *textModel {
 	return &textModel{
-		bytes: newPredictor(t, shape{hashed: textContexts, direct: []int{64}, selectors: []int{1, 256, 16, 256}, final: 1, apm: []int{4096, 32}, rate: defaultRates}),
+		bytes: newPredictor(t, shape{hashed: textContexts, direct: []int{64}, selectors: []int{1, 256, 16, 256}, final: 1, apm: []int{4096, 32}, rate: defaultRates, bytewise: true}),
 		marks: newPredictor(t, shape{hashed: 3, selectors: []int{1}, final: 1, apm: []int{1}, rate: defaultRates}),
 	}
 }
@@ -45,28 +45,19 @@ func (t *textModel) code(m *lineModel, b byte, slots int) byte {
 	ctx[13] = mixHash(before, uint64(m.back(1)))
 	expect, length := m.match.expected(buf)
 	p := t.bytes
-	out := 1
-	for half := range 2 {
-		for i, h := range ctx {
-			p.context(i, mixHash(h, uint64(half<<8|out)))
+	return p.codeByte(m.c, ctx[:], b, func(out, shift int) {
+		p.directAt[0] = -1
+		p.sel[2] = 0
+		p.apmAt[1] = 0
+		if length > 0 && (int(expect)|256)>>(shift+1) == out {
+			p.directAt[0] = length*2 + int(expect)>>shift&1
+			p.sel[2] = length
+			p.apmAt[1] = p.directAt[0]
 		}
-		for k := range 4 {
-			shift := 7 - half*4 - k
-			p.directAt[0] = -1
-			p.sel[2] = 0
-			p.apmAt[1] = 0
-			if length > 0 && (int(expect)|256)>>(shift+1) == out {
-				p.directAt[0] = length*2 + int(expect)>>shift&1
-				p.sel[2] = length
-				p.apmAt[1] = p.directAt[0]
-			}
-			p.sel[1] = out
-			p.sel[3] = int(m.back(1))
-			p.apmAt[0] = int((uint64(m.back(1))*0x9E3779B1>>4 ^ uint64(out)) & 4095)
-			out = out<<1 | p.code(m.c, int(b>>shift&1))
-		}
-	}
-	return byte(out)
+		p.sel[1] = out
+		p.sel[3] = int(m.back(1))
+		p.apmAt[0] = int((uint64(m.back(1))*0x9E3779B1>>4 ^ uint64(out)) & 4095)
+	})
 }
 
 func (t *textModel) small(m *lineModel, ctx uint64, v byte, bits int) byte {

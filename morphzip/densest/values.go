@@ -15,7 +15,7 @@ type valueModel struct {
 }
 
 const (
-	sources       = 9
+	sources       = 10
 	valueContexts = 24
 	wholeContexts = 10
 )
@@ -43,8 +43,8 @@ func newValueModel(t *table, bits int) *valueModel {
 	}
 	n := min(bits+1, 20)
 	return &valueModel{
-		whole:  newPredictor(t, shape{hashed: wholeContexts, direct: []int{16 * sources, 512}, selectors: []int{1, 256, 64, 512}, final: 1, apm: []int{1024, 1024}, rate: defaultRates}),
-		bytes:  newPredictor(t, shape{hashed: valueContexts, direct: direct, selectors: []int{1, 2048, 256, 1024, 256}, final: 1, apm: []int{4096, 1024}, rate: defaultRates}),
+		whole:  newPredictor(t, shape{hashed: wholeContexts, direct: []int{16 * sources, 1024}, selectors: []int{1, 256, 64, 1024}, final: 1, apm: []int{2048, 1024}, rate: defaultRates}),
+		bytes:  newPredictor(t, shape{hashed: valueContexts, direct: direct, selectors: []int{1, 2048, 256, 1024, 256}, final: 1, apm: []int{4096, 1024}, rate: defaultRates, bytewise: true}),
 		memory: make([]memory, 1<<n), mask: 1<<n - 1,
 		trust: newAdaptiveMap(sources * 16),
 	}
@@ -78,7 +78,7 @@ func (v *valueModel) gather(m *lineModel, s *slot) {
 	for i := range sources {
 		c := &v.cands[i]
 		*c = candidate{}
-		if i < sources-1 {
+		if i < sources-2 {
 			e, val := v.recall(buf, k[i])
 			if val != nil {
 				c.value, c.ok = val, true
@@ -86,6 +86,11 @@ func (v *valueModel) gather(m *lineModel, s *slot) {
 				if e.hits == 0 {
 					c.trust = 12 + min(int(e.misses), 3)
 				}
+			}
+		} else if i == sources-1 {
+			if k := s.copied - 1; k >= 0 && k < len(l.values) {
+				c.value, c.ok = buf[l.values[k].from:l.values[k].to], true
+				c.trust = min(int(s.copies), 15)
 			}
 		} else if s.seen >= 2 {
 			v.scratch, c.ok = extrapolate(v.scratch[:0], buf[s.last.from:s.last.to], buf[s.last2.from:s.last2.to])
@@ -143,6 +148,21 @@ func (v *valueModel) remember(m *lineModel, s *slot, from int) {
 			v.trust.learn(i*16+c.trust, y, 60)
 		}
 		if i == sources-1 {
+			if right {
+				s.copies++
+			} else {
+				s.copies = 0
+				for k := len(m.line.values) - 1; k >= 0; k-- {
+					w := m.line.values[k]
+					if string(m.buf[w.from:w.to]) == string(value) {
+						s.copied = k + 1
+						break
+					}
+				}
+			}
+			continue
+		}
+		if i == sources-2 {
 			if right {
 				s.hit++
 			} else {
@@ -233,7 +253,7 @@ func (v *valueModel) code(m *lineModel, s *slot, at span) error {
 		p.sel[1] = int(s.key & 255)
 		p.sel[2] = n<<5 | b<<1 | min(c.trust>>3, 1)
 		p.sel[3] = agree
-		p.apmAt[0] = n<<9 | agree
+		p.apmAt[0] = n<<10 | agree
 		p.apmAt[1] = n<<9 | int(s.key&255)<<1
 		y := 0
 		if string(value) == string(c.value) {
@@ -416,42 +436,33 @@ func (v *valueModel) byte(m *lineModel, s *slot, from int, b byte) byte {
 		mixHash(4, uint64(expect[0]+1)|uint64(expect[1]+1)<<9|uint64(expect[3]+1)<<18|uint64(mlen)<<40|uint64(expect[sources]+1)<<27),
 	}
 	p := v.bytes
-	out := 1
-	for half := range 2 {
-		for i, h := range ctx {
-			p.context(i, mixHash(h, uint64(half<<8|out)))
-		}
-		for k := range 4 {
-			shift := 7 - half*4 - k
-			agree := 0
-			for i := range expect {
-				p.directAt[i] = -1
-				if x := expect[i]; x >= 0 && (x|256)>>(shift+1) == out {
-					bit := x >> shift & 1
-					if i < sources {
-						c := &v.cands[i]
-						p.directAt[i] = (c.trust*8+min(at, 3)*2+b2i(c.on))*2 + bit
-						agree++
-					} else {
-						p.directAt[i] = mlen*2 + bit
-						agree |= 16
-					}
+	return p.codeByte(m.c, ctx[:], b, func(out, shift int) {
+		agree := 0
+		for i := range expect {
+			p.directAt[i] = -1
+			if x := expect[i]; x >= 0 && (x|256)>>(shift+1) == out {
+				bit := x >> shift & 1
+				if i < sources {
+					c := &v.cands[i]
+					p.directAt[i] = (c.trust*8+min(at, 3)*2+b2i(c.on))*2 + bit
+					agree++
+				} else {
+					p.directAt[i] = mlen*2 + bit
+					agree |= 16
 				}
 			}
-			st := 0
-			if strongest >= 0 && (strongest|256)>>(shift+1) == out {
-				st = 1 + strongest>>shift&1
-			}
-			p.sel[1] = int(s.key&255)<<3 | min(at, 7)
-			p.sel[2] = out
-			p.sel[3] = agree<<5 | min(at, 7)<<2 | st
-			p.sel[4] = mlen<<4 | min(votes, 15)
-			p.apmAt[0] = int((c1*0x9E3779B1>>4 ^ uint64(out)) & 4095)
-			p.apmAt[1] = int(s.key&255)<<2 | st
-			out = out<<1 | p.code(m.c, int(b>>shift&1))
 		}
-	}
-	return byte(out)
+		st := 0
+		if strongest >= 0 && (strongest|256)>>(shift+1) == out {
+			st = 1 + strongest>>shift&1
+		}
+		p.sel[1] = int(s.key&255)<<3 | min(at, 7)
+		p.sel[2] = out
+		p.sel[3] = agree<<5 | min(at, 7)<<2 | st
+		p.sel[4] = mlen<<4 | min(votes, 15)
+		p.apmAt[0] = int((c1*0x9E3779B1>>4 ^ uint64(out)) & 4095)
+		p.apmAt[1] = int(s.key&255)<<2 | st
+	})
 }
 
 func b2i(b bool) int {
