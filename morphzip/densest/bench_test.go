@@ -26,7 +26,7 @@ func TestSamples(t *testing.T) {
 	}
 	var in, out int
 	var totals [8]float64
-	names := []string{"id", "text", "time", "flag", "bytes"}
+	names := []string{"id", "text", "time", "flag", "bytes", "marks"}
 	for _, f := range files {
 		b, err := os.ReadFile(f)
 		if err != nil {
@@ -79,5 +79,5 @@ func TestSamples(t *testing.T) {
 		in += len(b)
 		out += len(z)
 	}
-	fmt.Printf("%-20s %7d %6d %.5f %.0f\n", "total", in, out, float64(out)/float64(in), totals[:5])
+	fmt.Printf("%-20s %7d %6d %.5f %.0f\n", "total", in, out, float64(out)/float64(in), totals[:6])
 }

@@ -107,6 +107,19 @@ func decodeLines(dst, payload []byte, size int) ([]byte, error) {
 	return append(dst, m.buf...), nil
 }
 
+// Estimate gives the bits that the coded block would take, from a sample of it,
+// and those of the payload's own header.
+func Estimate(block []byte) (bits, header float64) {
+	const sample = 16 << 10
+	part := block[:min(len(block), sample)]
+	out, ok := Encode(nil, part)
+	if !ok {
+		return 8 * float64(len(block)), 0
+	}
+	header = 32
+	return float64(len(out)*8) / float64(len(part)) * float64(len(block)), header
+}
+
 // probe is where tests account for costs.
 var probe *struct {
 	tally func(bit, p int)

@@ -1,8 +1,8 @@
 package densest
 
 import (
-"fmt"
-"regexp"
+	"fmt"
+	"regexp"
 )
 
 // lineModel codes rows one after the other: the template, then the values of
@@ -20,6 +20,8 @@ type lineModel struct {
 	texts     *textModel
 	numbers   *numberModel
 	match     matcher
+	follow    follower
+	starts    []uint64 // a bit for each byte at which a slot's value starts
 
 	line  lineState
 	kind  *int
@@ -73,6 +75,7 @@ func newLineModel(c *coder, buf []byte, size int) *lineModel {
 	m.texts = newTextModel(t)
 	m.numbers = newNumberModel(t)
 	m.match.init(bitsOf, 5)
+	m.starts = make([]uint64, size/64+1)
 	return m
 }
 
@@ -83,6 +86,7 @@ func (m *lineModel) emit(b byte) {
 	}
 	m.pos++
 	m.match.update(m.buf[:m.pos])
+	m.follow.update(m.buf[:m.pos], &m.match)
 }
 
 func (m *lineModel) room() int { return m.max - m.pos }
@@ -298,6 +302,9 @@ func (m *lineModel) slotValue(s *slot, p *piece, v span) error {
 		return err
 	}
 	now := span{int32(from), int32(m.pos)}
+	if m.pos > from {
+		m.starts[from>>6] |= 1 << (from & 63)
+	}
 	h := hashBytes(5, m.buf[from:m.pos])
 	if p.kind != instant {
 		if l.slot == 0 {
