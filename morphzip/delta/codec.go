@@ -25,7 +25,7 @@ type codec struct {
 	ranks     flags
 	deltas    numbers
 	history   [kinds]uint8
-	learned   []lesson
+	learned   []lesson // made when it is needed
 	gaps      numbers
 	lastGap   int
 	gap       uint64 // bytes until one differs: so far in an encoder, to come in a decoder
@@ -46,9 +46,8 @@ func newCodec(old *pages, p *predictor, decoding bool) *codec {
 	return &codec{
 		old: old, predictor: p, decoding: decoding,
 		hits: newFlags(int(kinds) << 6), ranks: newFlags(int(kinds) << 4), deltas: newNumbers(int(kinds)),
-		learned: make([]lesson, 1<<lessonBits),
-		gaps:    newNumbers(16),
-		wrong:   newSymbols(5), inserted: newSymbols(5),
+		gaps:  newNumbers(16),
+		wrong: newSymbols(5), inserted: newSymbols(5),
 	}
 }
 
@@ -157,6 +156,9 @@ func (x *codec) refer(data []byte, r *reference) {
 	var l *lesson
 	if known {
 		context |= 1
+		if x.learned == nil {
+			x.learned = make([]lesson, 1<<lessonBits)
+		}
 		l = &x.learned[uint64(r.target)*prime>>(64-lessonBits)]
 		if k != fromUnits && l.place == r.target+1 {
 			r.predicted += uint64(l.delta)

@@ -69,37 +69,40 @@ func (n *numbers) code(c *mixing.Coder, x uint64, context int) uint64 {
 
 // symbols codes bytes by mixing the predictions of some contexts.
 type symbols struct {
-	table   []mixing.Probability
-	mixer   *mixing.Mixer
-	refine  *mixing.APM
-	index   []uint32
-	context []uint32
+	contexts int
+	table    []mixing.Probability // made when it is needed, as all that follows
+	mixer    *mixing.Mixer
+	refine   *mixing.APM
+	index    []uint32
+	hashes   []uint32
 }
 
 // symbolBits is how many probabilities the contexts of one symbols share.
 const symbolBits = 16
 
-func newSymbols(contexts int) *symbols {
-	s := &symbols{
-		table:   newFlags(1 << symbolBits),
-		mixer:   mixing.NewMixer(256, 2*contexts+1, 16/contexts, 10),
-		refine:  mixing.NewAPM(256, 6),
-		index:   make([]uint32, contexts),
-		context: make([]uint32, contexts),
-	}
-	return s
+func newSymbols(contexts int) *symbols { return &symbols{contexts: contexts} }
+
+func (s *symbols) init() {
+	s.table = newFlags(1 << symbolBits)
+	s.mixer = mixing.NewMixer(256, 2*s.contexts+1, 16/s.contexts, 10)
+	s.refine = mixing.NewAPM(256, 6)
+	s.index = make([]uint32, s.contexts)
+	s.hashes = make([]uint32, s.contexts)
 }
 
 // code codes a byte in contexts, each a number; there are as many as newSymbols
 // was told.
 func (s *symbols) code(c *mixing.Coder, b byte, contexts ...uint32) byte {
+	if s.table == nil {
+		s.init()
+	}
 	for i, context := range contexts {
-		s.context[i] = mixing.Hash(context, uint32(i))
+		s.hashes[i] = mixing.Hash(context, uint32(i))
 	}
 	node := uint32(1)
 	for i := 7; i >= 0; i-- {
-		for j := range s.context {
-			k := (s.context[j] ^ node*0x9E3779B1) >> (32 - symbolBits) & (1<<symbolBits - 1)
+		for j := range s.hashes {
+			k := (s.hashes[j] ^ node*0x9E3779B1) >> (32 - symbolBits) & (1<<symbolBits - 1)
 			s.index[j] = k
 			p := s.table[k]
 			logit := mixing.Stretch(p.P())
@@ -108,7 +111,7 @@ func (s *symbols) code(c *mixing.Coder, b byte, contexts ...uint32) byte {
 			seen := int(p & 1023)
 			s.mixer.Set(2*j+1, logit*min(seen, 8)/8)
 		}
-		s.mixer.Set(2*len(s.context), 256)
+		s.mixer.Set(2*len(s.hashes), 256)
 		s.mixer.Select(int(node))
 		logit := s.mixer.Mix()
 		p := (3*mixing.Squash(logit) + s.refine.Refine(logit, int(node))) / 4

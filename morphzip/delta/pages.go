@@ -91,11 +91,6 @@ func (p *pages) read(dst []byte, offset int64) int {
 // byteAt returns the byte at the offset, which must be in the file.
 func (p *pages) byteAt(offset int64) byte { return p.at(offset)[0] }
 
-// equal says whether n bytes of p at i and of q at j are equal.
-func (p *pages) equal(i int64, q *pages, j, n int64) bool {
-	return i >= 0 && j >= 0 && i+n <= p.size && j+n <= q.size && p.common(i, q, j, n) == n
-}
-
 // common returns how many bytes of p from i on and of q from j on are equal, up
 // to n.
 func (p *pages) common(i int64, q *pages, j, n int64) int64 {
