@@ -8,6 +8,9 @@ type aligner struct {
 	columns []aligned
 	of      int // the column that is coded
 	list    []int
+
+	kindsFor int // the column whose slots forKinds are, plus 1
+	forKinds []uint8
 }
 
 // aligned is what the aligner knows of a column.
@@ -98,6 +101,35 @@ func (a *aligner) listed(c int) bool {
 
 // earlier tells whether a relative is one of those that may be asked for.
 func (a *aligner) earlier(other int) bool { return a.of >= 0 && other >= 0 && other <= a.of }
+
+// kinds tells, for each value of the column, which slot it is of, by a hash.
+func (a *aligner) kinds() []uint8 {
+	if a.of < 0 {
+		return nil
+	}
+	if a.kindsFor == a.of+1 {
+		return a.forKinds
+	}
+	starts := make([]int, len(a.table.Templates)+1)
+	number, count := 0, make([]int, len(a.table.Templates))
+	for i := range a.table.Templates {
+		starts[i] = number
+		for _, s := range a.table.Templates[i].Slots {
+			if int(s) == a.of {
+				count[i]++
+			}
+		}
+		number += count[i]
+	}
+	a.forKinds = a.forKinds[:0]
+	for _, t := range a.table.Rows {
+		for k := range count[t] {
+			a.forKinds = append(a.forKinds, uint8(starts[t]+k))
+		}
+	}
+	a.kindsFor = a.of + 1
+	return a.forKinds
+}
 
 func (a *aligner) ids(other int) []uint16 {
 	if !a.earlier(other) {

@@ -47,9 +47,9 @@ func TestSeries(t *testing.T) {
 		v := rapid.OneOf(rapid.SliceOfN(rapid.Uint64(), 0, 60), rapid.SliceOfN(rapid.Uint64Range(0, 7), 0, 200),
 			rapid.SliceOfN(rapid.Uint64Range(1<<63, 1<<63+100), 0, 200)).Draw(t, "v")
 		e, d := new(encoder), new(decoder)
-		e.series(v, nil)
+		e.series(v, nil, false)
 		d.section = section{meta: e.meta, body: e.body}
-		got, err := d.series(len(v), nil)
+		got, err := d.series(len(v), nil, false)
 		if err != nil {
 			t.Fatalf("%v", err)
 		}

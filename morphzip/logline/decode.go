@@ -23,6 +23,7 @@ type decoder struct {
 	size   int // of the block
 	depth  int
 	pool   pool
+	ranks  ranker
 }
 
 var decoders = sync.Pool{New: func() any { return new(decoder) }}
@@ -370,7 +371,7 @@ func (d *decoder) decodeRows(t *codedTable) error {
 		return nil
 	}
 	d.section = t.rows
-	v, err := d.series(t.lines, nil)
+	v, err := d.series(t.lines, nil, true)
 	if err != nil {
 		return err
 	}
@@ -448,7 +449,7 @@ func (d *decoder) column(t *codedTable, i int) error {
 	t.aligner.begin(i)
 	if c.Type.Numeric() {
 		if k.shape&shapeSeries != 0 {
-			w, err := d.series(k.length, t.aligner)
+			w, err := d.series(k.length, t.aligner, false)
 			if err != nil {
 				return err
 			}
@@ -461,7 +462,7 @@ func (d *decoder) column(t *codedTable, i int) error {
 			}
 		}
 		var err error
-		c.Numbers, err = d.series(k.length, t.aligner)
+		c.Numbers, err = d.series(k.length, t.aligner, false)
 		if k.shape == shapeTrimmed && err == nil {
 			c.Widths = make([]uint8, len(c.Numbers))
 			for n, v := range c.Numbers {
@@ -475,7 +476,7 @@ func (d *decoder) column(t *codedTable, i int) error {
 		if err != nil {
 			return err
 		}
-		v, err := d.series(k.length, t.aligner)
+		v, err := d.series(k.length, t.aligner, back == 0)
 		if err != nil {
 			return err
 		}
@@ -535,7 +536,7 @@ func (d *decoder) dictionary(c *Column, k *codedColumn) error {
 		c.Dictionary, err = terminated(b, k.entries)
 		return err
 	}
-	found, err := d.series(k.entries, nil)
+	found, err := d.series(k.entries, nil, false)
 	if err != nil {
 		return err
 	}
@@ -598,7 +599,7 @@ func (d *decoder) flags() ([]bool, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := newFlagReader(b)
+	r := newFlagHistory(b)
 	flags := make([]bool, n)
 	for i := range flags {
 		flags[i] = r.get()

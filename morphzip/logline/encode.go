@@ -16,6 +16,7 @@ type encoder struct {
 	trial, missed, work   []uint64
 	flags                 []bool
 	guess                 guesser
+	ranks                 ranker
 	split                 splitter
 	pool                  pool
 	uses                  int // of the pool
@@ -107,7 +108,7 @@ func (e *encoder) table(t *Table) {
 	}
 	e.int(len(t.Rows))
 	e.work = firsts(e.work[:0], t.Rows)
-	e.section(func() { e.series(e.work, nil) })
+	e.section(func() { e.series(e.work, nil, true) })
 	a := newAligner(t)
 	for i := range t.Columns {
 		a.begin(i)
@@ -233,9 +234,9 @@ func (e *encoder) codeNumbers(c *Column, a *aligner, shape int) {
 			for _, w := range c.Widths {
 				e.work = append(e.work, uint64(w))
 			}
-			e.series(e.work, a)
+			e.series(e.work, a, false)
 		}
-		e.series(c.Numbers, a)
+		e.series(c.Numbers, a, false)
 	})
 }
 
@@ -281,7 +282,7 @@ func (e *encoder) dictionary(how int, raw *Strings, printed []bool) {
 	}
 	e.uses++
 	e.pool.refer(raw)
-	e.series(e.pool.found, nil)
+	e.series(e.pool.found, nil, false)
 	fresh := &e.pool.fresh
 	e.int(fresh.Len())
 	e.work = e.work[:0]
@@ -313,16 +314,16 @@ func (e *encoder) apart(b []byte) {
 // return are told by their number, or by how far back they are.
 func (e *encoder) indices(v []uint32, a relatives) {
 	numbers := firsts(nil, v)
-	p, cost := e.plan(numbers, a)
+	p, cost := e.plan(numbers, a, true)
 	back := distances(nil, v)
-	q, costBack := e.plan(back, a)
+	q, costBack := e.plan(back, a, false)
 	if costBack < cost {
 		e.int(1)
-		e.planned(back, q, a)
+		e.planned(back, q, a, false)
 		return
 	}
 	e.int(0)
-	e.planned(numbers, p, a)
+	e.planned(numbers, p, a, true)
 }
 
 // facts tells what a search can know of a column of text without its values:

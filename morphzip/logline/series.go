@@ -27,6 +27,7 @@ const (
 	guessTwo    // the two before are
 	guessColumn // another column's value is
 	guessBoth   // the one before and another column's value are
+	guessRanked // in several ways, see ranks.go
 
 	guesses
 )
@@ -35,6 +36,7 @@ const (
 type plan struct {
 	transform, guess int
 	other, context   int // relatives
+	sources          sources
 }
 
 // memory is what followed in each context.
@@ -78,6 +80,8 @@ type relatives interface {
 	// numbers the value; nil where there are none.
 	ids(other int) []uint16
 	numbers(other int) []uint64
+	// kinds tells the slot of each value.
+	kinds() []uint8
 }
 
 // transformed returns the series as the plan transforms it, in memory of the
@@ -107,7 +111,7 @@ func (e *encoder) transformed(v []uint64, p plan, r relatives, to []uint64) []ui
 const sample = 1 << 11
 
 // plan chooses how to code a series by estimating what would come of it.
-func (e *encoder) plan(v []uint64, r relatives) (best plan, least uint64) {
+func (e *encoder) plan(v []uint64, r relatives, indexed bool) (best plan, least uint64) {
 	v = v[:min(len(v), sample)]
 	least = intsCost(v)
 	if len(v) < 4 {
@@ -153,7 +157,10 @@ func (e *encoder) plan(v []uint64, r relatives) (best plan, least uint64) {
 	if len(v) <= 2*few || least < 64<<8 {
 		return best, least
 	}
+	contexts := [2]int{-1, -1} // the best columns
 	for {
+		costs := [2]uint64{^uint64(0), ^uint64(0)}
+		contexts = [2]int{-1, -1}
 		for guess := guessLast; guess <= guessTwo; guess++ {
 			p := transform
 			p.guess = guess
@@ -163,7 +170,16 @@ func (e *encoder) plan(v []uint64, r relatives) (best plan, least uint64) {
 			for _, c := range r.candidates() {
 				p := transform
 				p.guess, p.context = guessColumn, c
-				try(p)
+				cost := try(p)
+				if len(r.ids(c)) < len(v) {
+					continue
+				}
+				if cost < costs[0] {
+					costs[0], costs[1] = cost, costs[0]
+					contexts[0], contexts[1] = c, contexts[0]
+				} else if cost < costs[1] {
+					costs[1], contexts[1] = cost, c
+				}
 			}
 			if best.guess == guessColumn {
 				p := best
@@ -172,10 +188,17 @@ func (e *encoder) plan(v []uint64, r relatives) (best plan, least uint64) {
 			}
 		}
 		if transform.transform == asIs {
-			return best, least
+			break
 		}
 		transform = plan{}
 	}
+	p := plan{guess: guessRanked, sources: noSources}
+	p.sources.context, p.sources.other = contexts[0], contexts[1]
+	p.sources.equal, p.sources.same = e.equals(v, r)
+	if cost := e.rankedCost(v, p, r, indexed); cost+cost/16 < least {
+		best, least = p, cost
+	}
+	return best, least
 }
 
 // guessCost estimates, in 256ths of a bit, what a series takes with guesses.
@@ -197,15 +220,15 @@ func (e *encoder) guessCost(u []uint64, how int, ids []uint16) uint64 {
 }
 
 // series codes a series.
-func (e *encoder) series(v []uint64, r relatives) {
+func (e *encoder) series(v []uint64, r relatives, indexed bool) {
 	if len(v) == 0 {
 		return
 	}
-	p, _ := e.plan(v, r)
-	e.planned(v, p, r)
+	p, _ := e.plan(v, r, indexed)
+	e.planned(v, p, r, indexed)
 }
 
-func (e *encoder) planned(v []uint64, p plan, r relatives) {
+func (e *encoder) planned(v []uint64, p plan, r relatives, indexed bool) {
 	e.int(p.transform | p.guess<<2)
 	if p.transform == difference {
 		e.int(p.other)
@@ -216,6 +239,10 @@ func (e *encoder) planned(v []uint64, p plan, r relatives) {
 	}
 	if p.guess == guessNone {
 		e.planes(u)
+		return
+	}
+	if p.guess == guessRanked {
+		e.codeRanked(u, p, r, indexed && p.transform == asIs)
 		return
 	}
 	var ids []uint16
@@ -243,7 +270,7 @@ func (e *encoder) planned(v []uint64, p plan, r relatives) {
 }
 
 // series decodes n integers.
-func (d *decoder) series(n int, r relatives) ([]uint64, error) {
+func (d *decoder) series(n int, r relatives, indexed bool) ([]uint64, error) {
 	if n == 0 {
 		return nil, nil
 	}
@@ -252,7 +279,7 @@ func (d *decoder) series(n int, r relatives) ([]uint64, error) {
 		return nil, err
 	}
 	p := plan{transform: how & 3, guess: how >> 2}
-	if p.guess >= guesses || (r == nil && (p.transform == difference || p.guess >= guessColumn)) {
+	if p.guess >= guesses || (r == nil && (p.transform == difference || p.guess == guessColumn || p.guess == guessBoth)) {
 		return nil, corrupt("unknown plan of a series")
 	}
 	if p.transform == difference {
@@ -264,7 +291,7 @@ func (d *decoder) series(n int, r relatives) ([]uint64, error) {
 	if p.guess == guessNone {
 		u, err = d.ints(n)
 	} else {
-		u, err = d.guessed(n, p, r)
+		u, err = d.guessed(n, p, r, indexed && p.transform == asIs)
 	}
 	if err != nil {
 		return nil, err
@@ -289,10 +316,20 @@ func (d *decoder) series(n int, r relatives) ([]uint64, error) {
 	return u, nil
 }
 
-func (d *decoder) guessed(n int, p plan, r relatives) ([]uint64, error) {
+func (d *decoder) guessed(n int, p plan, r relatives, indexed bool) ([]uint64, error) {
 	var ids []uint16
 	var err error
-	if p.guess >= guessColumn {
+	if p.guess == guessRanked {
+		for _, c := range p.sources.all() {
+			if *c, err = d.varint(maxBlock); err != nil {
+				return nil, err
+			}
+			*c--
+		}
+		if r == nil && p.sources != noSources {
+			return nil, corrupt("context without values")
+		}
+	} else if p.guess >= guessColumn {
 		if p.context, err = d.varint(maxBlock); err != nil {
 			return nil, err
 		}
@@ -316,7 +353,14 @@ func (d *decoder) guessed(n int, p plan, r relatives) ([]uint64, error) {
 	if err != nil {
 		return nil, err
 	}
-	flags := newFlagReader(b)
+	if p.guess == guessRanked {
+		u := make([]uint64, n)
+		if !d.ranks.begin(p.sources, r, n) {
+			return nil, corrupt("context without values")
+		}
+		return u, d.ranked(u, b, misses, indexed)
+	}
+	flags := newFlagHistory(b)
 	d.guess.begin(p.guess, ids)
 	u := make([]uint64, n)
 	for i := range u {

@@ -70,7 +70,7 @@ func printSizes(t *testing.T, d *decoder, c *codedTable, indent string) {
 				if _, err := d.varint(1); err != nil {
 					t.Fatal(err)
 				}
-				if _, err := d.series(k.length, c.aligner); err != nil {
+				if _, err := d.series(k.length, c.aligner, false); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -1,0 +1,285 @@
+package logline
+
+// guessRanked guesses each value in several ways, and asks first the ones that
+// were right most often for values of the same slot. Flags tell whether the
+// first is right, else the second, else the third; what none guessed is coded.
+
+// The ways to guess.
+const (
+	wayLast    = iota // the value before
+	waySecond         // the one before that
+	wayThird          // and the one before that
+	waySlot           // the last in the same slot
+	wayOne            // what followed the value before
+	wayTwo            // what followed the two before
+	wayContext        // what came with the first context's value
+	wayOther          // what came with the second context's value
+	wayEqual          // the first column's number
+	waySame           // the second column's number
+
+	ways
+)
+
+const (
+	asked     = 3  // how many are asked
+	slotKinds = 64 // of slots, by hash
+	leastRank = 12 // the score, of 255, that a way needs to be asked
+)
+
+// ranker guesses.
+type ranker struct {
+	one, two, context, other memory
+	scores                   [slotKinds][ways]uint8
+	slots                    [slotKinds]uint64
+	last                     [3]uint64
+	guess                    [ways]uint64
+	recent                   uint8 // the last two values' ranks: whether the first guess was right
+	slot                     uint8
+
+	kinds         []uint8 // each value's slot
+	first, second []uint16
+	equal, same   []uint64
+	cells         [4]*uint64
+}
+
+// sources are the columns that a ranker looks at; −1 is none.
+type sources struct{ context, other, equal, same int }
+
+var noSources = sources{-1, -1, -1, -1}
+
+func (s *sources) all() [4]*int { return [4]*int{&s.context, &s.other, &s.equal, &s.same} }
+
+// equals finds the two columns whose numbers are most often the series' own;
+// −1 is none.
+func (e *encoder) equals(v []uint64, r relatives) (first, second int) {
+	first, second = -1, -1
+	if r == nil {
+		return first, second
+	}
+	most, more := len(v)/64, len(v)/64
+	for _, c := range r.candidates() {
+		numbers := r.numbers(c)
+		if len(numbers) < len(v) {
+			continue
+		}
+		n := 0
+		for i, x := range v {
+			if numbers[i] == x {
+				n++
+			}
+		}
+		if n > most {
+			most, more, first, second = n, most, c, first
+		} else if n > more {
+			more, second = n, c
+		}
+	}
+	return first, second
+}
+
+// rankedCost estimates, in 256ths of a bit, what a series takes.
+func (e *encoder) rankedCost(u []uint64, p plan, r relatives, indexed bool) uint64 {
+	if !e.ranks.begin(p.sources, r, len(u)) {
+		return ^uint64(0) >> 1
+	}
+	b, misses := e.ranked(e.extra[:0], u, indexed)
+	e.extra = b
+	return uint64(len(b))<<11 + intsCost(misses) + 40<<8
+}
+
+// codeRanked codes a series.
+func (e *encoder) codeRanked(u []uint64, p plan, r relatives, indexed bool) {
+	for _, c := range p.sources.all() {
+		e.int(*c + 1)
+	}
+	e.ranks.begin(p.sources, r, len(u))
+	at := len(e.body)
+	body, misses := e.ranked(e.body, u, indexed)
+	e.body = body
+	e.int(len(misses))
+	e.int(len(e.body) - at)
+	e.ints(misses)
+}
+
+func (g *ranker) begin(s sources, r relatives, n int) bool {
+	*g = ranker{}
+	for k := range g.scores {
+		for w := range g.scores[k] {
+			g.scores[k][w] = 64
+		}
+	}
+	if r == nil {
+		return true
+	}
+	if g.kinds = r.kinds(); len(g.kinds) < n {
+		g.kinds = nil
+	}
+	ok := true
+	ids := func(c int) []uint16 {
+		if c < 0 {
+			return nil
+		}
+		v := r.ids(c)
+		ok = ok && len(v) >= n
+		return v
+	}
+	numbers := func(c int) []uint64 {
+		if c < 0 {
+			return nil
+		}
+		v := r.numbers(c)
+		ok = ok && len(v) >= n
+		return v
+	}
+	g.first, g.second, g.equal, g.same = ids(s.context), ids(s.other), numbers(s.equal), numbers(s.same)
+	return ok
+}
+
+// prepare makes the guesses for value i.
+func (g *ranker) prepare(i int) {
+	g.slot = 0
+	if g.kinds != nil {
+		g.slot = g.kinds[i] & (slotKinds - 1)
+	}
+	slot := uint64(g.slot)
+	g.cells[0] = &g.one[fold(g.last[0]+slot)]
+	g.cells[1] = &g.two[fold(g.last[0]+g.last[1]*seed+slot)]
+	g.guess[wayLast], g.guess[waySecond], g.guess[wayThird] = g.last[0], g.last[1], g.last[2]
+	g.guess[waySlot] = g.slots[g.slot]
+	g.guess[wayOne], g.guess[wayTwo] = *g.cells[0], *g.cells[1]
+	if g.first != nil {
+		g.cells[2] = &g.context[fold(uint64(g.first[i])+slot<<16)]
+		g.guess[wayContext] = *g.cells[2]
+	}
+	if g.second != nil {
+		g.cells[3] = &g.other[fold(uint64(g.second[i])+slot<<16)]
+		g.guess[wayOther] = *g.cells[3]
+	}
+	if g.equal != nil {
+		g.guess[wayEqual] = g.equal[i]
+	}
+	if g.same != nil {
+		g.guess[waySame] = g.same[i]
+	}
+}
+
+// next returns the best way whose guess was not asked yet, or −1, and the
+// context of its flag.
+func (g *ranker) next(tried *[asked]uint64, n int) (way int, context int) {
+	best, way := uint8(leastRank), -1
+	scores := &g.scores[g.slot]
+search:
+	for w := range scores {
+		if scores[w] <= best {
+			continue
+		}
+		for _, v := range tried[:n] {
+			if v == g.guess[w] {
+				continue search
+			}
+		}
+		best, way = scores[w], w
+	}
+	return way, (n*16+int(best>>4))*4 + int(g.recent)
+}
+
+// learn takes what the value was.
+func (g *ranker) learn(v uint64, right bool) {
+	scores := &g.scores[g.slot]
+	for w := range scores {
+		if g.guess[w] == v {
+			scores[w] += (255 - scores[w]) >> 3
+		} else {
+			scores[w] -= scores[w] >> 3
+		}
+	}
+	*g.cells[0], *g.cells[1] = v, v
+	if g.first != nil {
+		*g.cells[2] = v
+	}
+	if g.second != nil {
+		*g.cells[3] = v
+	}
+	g.slots[g.slot] = v
+	g.last[2], g.last[1], g.last[0] = g.last[1], g.last[0], v
+	g.recent = g.recent << 1 & 3
+	if right {
+		g.recent |= 1
+	}
+}
+
+// ranked codes a series' values that were guessed as flags, and returns the
+// others. indexed says that a 0 is the next of the values from 1 on.
+func (e *encoder) ranked(to []byte, u []uint64, indexed bool) (out []byte, misses []uint64) {
+	g := &e.ranks
+	w := newFlagWriter(to)
+	misses = e.missed[:0]
+	next := uint64(0)
+	for i, x := range u {
+		v := x
+		if indexed && x == 0 {
+			next++
+			v = next
+		}
+		g.prepare(i)
+		var tried [asked]uint64
+		found, n := false, 0
+		for n < asked && !found {
+			way, context := g.next(&tried, n)
+			if way < 0 {
+				break
+			}
+			found = g.guess[way] == v && (!indexed || x != 0)
+			w.put(context, found)
+			tried[n] = g.guess[way]
+			n++
+		}
+		if !found {
+			misses = append(misses, x)
+		}
+		g.learn(v, found && n == 1)
+	}
+	e.missed = misses
+	return w.flush(), misses
+}
+
+// ranked is the inverse of the encoder's.
+func (d *decoder) ranked(u []uint64, flags []byte, misses []uint64, indexed bool) error {
+	g := &d.ranks
+	r := newFlagReader(flags)
+	next := uint64(0)
+	for i := range u {
+		g.prepare(i)
+		var tried [asked]uint64
+		found, n := false, 0
+		v := uint64(0)
+		for n < asked && !found {
+			way, context := g.next(&tried, n)
+			if way < 0 {
+				break
+			}
+			v = g.guess[way]
+			found = r.get(context)
+			tried[n] = v
+			n++
+		}
+		u[i] = v
+		if !found {
+			if len(misses) == 0 {
+				return corrupt("more misses than declared")
+			}
+			v = misses[0]
+			u[i] = v
+			misses = misses[1:]
+			if indexed && v == 0 {
+				next++
+				v = next
+			}
+		}
+		g.learn(v, found && n == 1)
+	}
+	if len(misses) > 0 || r.over() {
+		return corrupt("fewer misses than declared")
+	}
+	return nil
+}
