@@ -23,6 +23,7 @@ type status struct {
 	Waiting      uint64   `json:"receipts_waiting"`
 	Committed    uint64   `json:"receipts_committed"`
 	OrphansTaken uint64   `json:"orphans_reaped"`
+	DataFree     uint64   `json:"data_free_bytes"`
 }
 
 func (b *box) status() status {

@@ -31,7 +31,8 @@ const settingsMiB, settingsSizeMiB, dataMiB = espMiB + espSizeMiB, 16, espMiB + 
 // TestPowerCuts pulls the plug at random moments, of boots and under a load of
 // container runs, ENTROOS_POWER_CUTS times (20). The disks lose what was not
 // flushed, or a random part of it. The box always comes back ready; every
-// receipt that was acknowledged is there, once; the file systems are sound.
+// receipt that was acknowledged is there, once, and so is the output of every run
+// that has returned; the file systems are sound.
 // ENTROOS_SEED repeats a run's choices.
 func TestPowerCuts(t *testing.T) {
 	const boxes = 2
@@ -74,10 +75,11 @@ type cutBox struct {
 	boot   time.Duration // that the last boot took
 
 	imported bool
-	started  int             // runs that were acknowledged
-	done     map[string]bool // digests of the outputs of attached runs that have returned
-	lines    int             // of output, so far: each run has one of its own
-	seen     []receipt       // committed, oldest first
+	started  int               // runs that were acknowledged
+	done     map[string]bool   // digests of the outputs of attached runs that have returned
+	lines    int               // of output, so far: each run has one of its own
+	kept     map[string]string // logs of containers whose run was acknowledged, by name
+	seen     []receipt         // committed, oldest first
 }
 
 func newCutBox(t *testing.T, random *rand.Rand) *cutBox {
@@ -91,7 +93,7 @@ func newCutBox(t *testing.T, random *rand.Rand) *cutBox {
 	}
 	c := &cutBox{
 		random: random, path: raw.File, update: filepath.Join(filepath.Dir(raw.File), "update.efi"),
-		boot: 25 * time.Second, done: make(map[string]bool),
+		boot: 25 * time.Second, done: make(map[string]bool), kept: make(map[string]string),
 	}
 	var err error
 	if c.disk, err = qemu.NewVolatileDisk(raw.File, t.TempDir()); err != nil {
@@ -198,7 +200,12 @@ func (c *cutBox) load(most time.Duration) {
 		line := fmt.Sprintf("output %d of this box", c.lines)
 		attached := c.lines%3 == 0
 		args := []string{"run", "--rm", "busybox", "echo", line}
-		if !attached {
+		name := ""
+		switch {
+		case attached && c.lines%2 == 0:
+			name = fmt.Sprintf("kept-%d", c.lines)
+			args = []string{"run", "--name", name, "busybox", "echo", line}
+		case !attached:
 			args = []string{"run", "-d", "--rm", "busybox", "sh", "-c", fmt.Sprintf("echo %s; sleep %d", line, c.random.IntN(3))}
 		}
 		_, stderr, exit, err := c.vm.Command(ctx, args...)
@@ -215,6 +222,9 @@ func (c *cutBox) load(most time.Duration) {
 		if attached {
 			digest := sha256.Sum256([]byte(line + "\n"))
 			c.done[hex.EncodeToString(digest[:])] = true
+		}
+		if name != "" {
+			c.kept[name] = line + "\n"
 		}
 	}
 }
@@ -243,6 +253,13 @@ func (c *cutBox) check() {
 		if outputs[digest] != 1 {
 			c.Fatalf("an acknowledged run has %d receipts, its output's digest is %s", outputs[digest], digest)
 		}
+	}
+	for name, want := range c.kept {
+		if got := c.run("logs", name); got != want {
+			c.Fatalf("the log of an acknowledged run is %q, want %q", got, want)
+		}
+		c.run("rm", name)
+		delete(c.kept, name)
 	}
 }
 
