@@ -129,6 +129,10 @@ func (b *Box) Status(ctx context.Context) (*entroosv1.GetStatusResponse, error) 
 	b.placementStatus(st)
 	b.noiseStatus(st)
 	st.Resources = b.resources()
+	if b.Logs != nil {
+		facts := b.Logs.Facts()
+		st.LogsBytes, st.LogsStoredBytes = facts.Original, facts.Stored
+	}
 	b.ledgerStatus(ctx, st)
 	return st, nil
 }

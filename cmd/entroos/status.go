@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	entroosv1 "github.com/entroos/entroos/api/entroos/v1"
+	"github.com/entroos/entroos/equations"
 )
 
 func newStatusCommand(env *environment) *cobra.Command {
@@ -55,6 +56,7 @@ func (env *environment) printStatus(s *entroosv1.GetStatusResponse) error {
 		data = s.DataDevice + ", " + usedText(s.DataTotalBytes, s.DataFreeBytes)
 	}
 	t.row("Data:", data)
+	t.row("Logs:", logsText(s.LogsBytes, s.LogsStoredBytes))
 	t.row("Boot disk:", dash(s.BootDisk))
 	t.row("Boot entry:", bootEntryText(s))
 	t.row("Node entropy:", nodeEntropyText(s))
@@ -151,6 +153,14 @@ func lastBootText(p *entroosv1.PreviousBoot) string {
 		text += ": " + cause + " (more: services logs init)"
 	}
 	return text
+}
+
+// logsText is "12MiB, which take 1.1MiB (9.2 %)".
+func logsText(bytes, stored uint64) string {
+	if bytes == 0 {
+		return "none"
+	}
+	return fmt.Sprintf("%s, which take %s (%.1f %%)", bytesText(bytes), bytesText(stored), 100*equations.CompressionRatio(stored, bytes))
 }
 
 // usedText is "120MiB of 480MiB used".

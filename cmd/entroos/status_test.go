@@ -22,3 +22,15 @@ func TestCPUText(t *testing.T) {
 		}
 	}
 }
+
+func TestLogsText(t *testing.T) {
+	for want, c := range map[string][2]uint64{
+		"none":                           {0, 0},
+		"20MiB, which take 1MiB (5.0 %)": {20 << 20, 1 << 20},
+		"10B, which take 40B (400.0 %)":  {10, 40},
+	} {
+		if got := logsText(c[0], c[1]); got != want {
+			t.Errorf("%q, not %q", got, want)
+		}
+	}
+}

@@ -35,16 +35,8 @@ var unbuilt = map[int]string{
 	51: "ledger (auditor)",
 	52: "ledger (auditor)",
 	53: "ledger (auditor)",
-	55: "morphzip",
-	56: "morphzip",
-	57: "morphzip",
-	58: "morphzip",
-	59: "morphzip",
 	60: "morphzip",
 	61: "morphzip",
-	62: "morphzip",
-	63: "morphzip",
-	64: "morphzip",
 	66: "appliance (update)",
 }
 

@@ -317,9 +317,13 @@ type GetStatusResponse struct {
 	// container's output is unlike what it wrote before.
 	Hints []string `protobuf:"bytes,40,rep,name=hints,proto3" json:"hints,omitempty"`
 	// Resources is absent without a CPU governor: no containers can run.
-	Resources     *Resources `protobuf:"bytes,32,opt,name=resources,proto3" json:"resources,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Resources *Resources `protobuf:"bytes,32,opt,name=resources,proto3" json:"resources,omitempty"`
+	// LogsBytes is what the kept logs have, in bytes, and LogsStoredBytes what
+	// that takes on the disk, compressed.
+	LogsBytes       uint64 `protobuf:"varint,33,opt,name=logs_bytes,json=logsBytes,proto3" json:"logs_bytes,omitempty"`
+	LogsStoredBytes uint64 `protobuf:"varint,34,opt,name=logs_stored_bytes,json=logsStoredBytes,proto3" json:"logs_stored_bytes,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *GetStatusResponse) Reset() {
@@ -581,6 +585,20 @@ func (x *GetStatusResponse) GetResources() *Resources {
 		return x.Resources
 	}
 	return nil
+}
+
+func (x *GetStatusResponse) GetLogsBytes() uint64 {
+	if x != nil {
+		return x.LogsBytes
+	}
+	return 0
+}
+
+func (x *GetStatusResponse) GetLogsStoredBytes() uint64 {
+	if x != nil {
+		return x.LogsStoredBytes
+	}
+	return 0
 }
 
 // Resources are what is aimed at and used of the box. Shares are of all its
@@ -4533,7 +4551,8 @@ const file_entroos_v1_admin_proto_rawDesc = "" +
 	"\x06kernel\x18\x02 \x01(\tR\x06kernel\x12\x12\n" +
 	"\x04runc\x18\x03 \x01(\tR\x04runc\x12\x0e\n" +
 	"\x02go\x18\x04 \x01(\tR\x02go\"\x12\n" +
-	"\x10GetStatusRequest\"\xd8\t\n" +
+	"\x10GetStatusRequest\"\xa3\n" +
+	"\n" +
 	"\x11GetStatusResponse\x12\x1a\n" +
 	"\bhostname\x18\x01 \x01(\tR\bhostname\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x14\n" +
@@ -4570,7 +4589,10 @@ const file_entroos_v1_admin_proto_rawDesc = "" +
 	"\x14node_entropy_healthy\x18\x1e \x01(\bR\x12nodeEntropyHealthy\x122\n" +
 	"\x15node_entropy_assessed\x18\x1f \x01(\bR\x13nodeEntropyAssessed\x12\x14\n" +
 	"\x05hints\x18( \x03(\tR\x05hints\x123\n" +
-	"\tresources\x18  \x01(\v2\x15.entroos.v1.ResourcesR\tresources\"\xec\x01\n" +
+	"\tresources\x18  \x01(\v2\x15.entroos.v1.ResourcesR\tresources\x12\x1d\n" +
+	"\n" +
+	"logs_bytes\x18! \x01(\x04R\tlogsBytes\x12*\n" +
+	"\x11logs_stored_bytes\x18\" \x01(\x04R\x0flogsStoredBytes\"\xec\x01\n" +
 	"\tResources\x12\x16\n" +
 	"\x06target\x18\x01 \x01(\x01R\x06target\x12%\n" +
 	"\vutilisation\x18\x02 \x01(\x01H\x00R\vutilisation\x88\x01\x01\x12\x14\n" +
