@@ -151,9 +151,16 @@ func (c *chooser) collect(target int, terms []term) *matrix {
 func (m *matrix) numbers(t transform, other int) []uint64 {
 	out := make([]uint64, len(m.values))
 	var last, before, versed, count uint64
+	list := map[uint64]uint64{}
 	for i, v := range m.values {
 		predicted := uint64(0)
 		switch t {
+		case listed:
+			out[i] = list[v]
+			if out[i] == 0 && len(list) < maxListed {
+				list[v] = uint64(len(list)) + 1
+			}
+			continue
 		case delta:
 			predicted = last
 		case delta2:
@@ -257,6 +264,13 @@ func (c *chooser) transform(s *stream, m *matrix) []uint64 {
 			own[i] = fold(numbers[i-1])
 		}
 		sum = min(sum, c.cost(numbers, own, cost))
+		if t == listed {
+			for i, n := range numbers {
+				if n == 0 {
+					sum += 16 * uint64(bits.Len64(m.values[i])+4)
+				}
+			}
+		}
 		if sum < least {
 			least, best = sum, numbers
 			s.plan.transform, s.plan.versus = t, versus
@@ -264,6 +278,7 @@ func (c *chooser) transform(s *stream, m *matrix) []uint64 {
 	}
 	all := len(m.terms)
 	try(plain, 0, 0, all)
+	try(listed, 0, 0, all)
 	try(delta, 0, 0, min(all, 8))
 	try(delta2, 0, 0, 3)
 	for k, j := range c.sources {
@@ -302,7 +317,11 @@ func (c *chooser) cost(numbers []uint64, hashes []uint32, cost []uint32) uint64 
 		}
 		f := &hit[k]
 		bit := 0
-		price := uint32(0)
+		// Each bit takes time, too.
+		price := uint32(1)
+		if length > 1 {
+			price = uint32(min(length, 8))
+		}
 		if e.seen && e.number == u {
 			bit = 1
 			e.same++

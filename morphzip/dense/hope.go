@@ -13,16 +13,30 @@ type hope struct {
 	right  int
 	room   [2][12]byte
 	raw    []byte
+	text   []byte
 }
 
 // reset makes the hope that a text like from comes; nil is no hope.
 func (h *hope) reset(from []byte, quoted bool) {
-	*h = hope{rest: from, quoted: quoted, live: from != nil, raw: h.raw[:0]}
+	*h = hope{rest: from, quoted: quoted, live: len(from) > 0, raw: h.raw[:0], text: h.text[:0]}
 	if quoted && h.live {
 		h.rest = nil
 		h.bytes, h.live = h.unhex(from)
 		h.quote()
 	}
+}
+
+// all returns all that is hoped for; ok is false where that is nothing.
+func (h *hope) all() (text []byte, ok bool) {
+	if !h.live {
+		return nil, false
+	}
+	for len(h.rest) > 0 {
+		b := h.rest[0]
+		h.text = append(h.text, b)
+		h.saw(b)
+	}
+	return h.text, true
 }
 
 // next returns the byte expected and how surely; 0 is not at all.

@@ -26,6 +26,9 @@ const (
 	index
 	// silent streams are not coded: their values follow from what is.
 	silent
+	// listed streams are indices, as those of index streams, into a list of the
+	// values so far, and new values in plain.
+	listed
 
 	transforms
 )
@@ -69,14 +72,17 @@ type stream struct {
 	id       uint32
 	rows     bool // templates
 	model    *mixing.Model
-	count    uint64      // of an index stream: entries so far
-	value    uint64      // the latest
-	before   uint64      // the one before
-	residual uint64      // the number coded last
-	versed   uint64      // the value of the stream versus, then
-	hits     int         // how often the copied stream was right, of late
-	recalls  []*recalled // to bring up to date
-	leaf     *leaf       // whose texts the values stand for; nil for other streams
+	count    uint64            // of an index stream: entries so far
+	value    uint64            // the latest
+	before   uint64            // the one before
+	residual uint64            // the number coded last
+	versed   uint64            // the value of the stream versus, then
+	hits     int               // how often the copied stream was right, of late
+	recalls  []*recalled       // to bring up to date
+	same     uint32            // whether the latest texts were those hoped for, a bit each
+	list     []uint64          // of a listed stream
+	listed   map[uint64]uint64 // the encoder's inverse of list
+	leaf     *leaf             // whose texts the values stand for; nil for other streams
 }
 
 // text returns the text of the latest value: nil where it has none.
@@ -197,7 +203,75 @@ func (w *walker) code(s *stream, value uint64) uint64 {
 
 // codeNumber codes a value of a stream that has a model.
 func (w *walker) codeNumber(s *stream, value uint64) uint64 {
+	if s.transform == listed {
+		return w.codeListed(s, value)
+	}
 	predicted := w.predict(s)
+	number, copied := uint64(0), uint64(0)
+	if s.copied >= 0 {
+		copied = s.transform.reduce(w.streams[s.copied].value, predicted, s.count)
+	}
+	number = w.codeReduced(s, s.transform.reduce(value, predicted, s.count), copied)
+	value = s.transform.restore(number, predicted, s.count)
+	if s.transform == index && value == s.count {
+		s.count++
+	}
+	if s.transform == drift {
+		s.versed = w.streams[s.versus].value
+	}
+	return value
+}
+
+// codeListed codes a value of a listed stream.
+func (w *walker) codeListed(s *stream, value uint64) uint64 {
+	copied := uint64(0)
+	if s.copied >= 0 {
+		copied = s.position(w.streams[s.copied].value)
+	}
+	number := w.codeReduced(s, s.position(value), copied)
+	if number > 0 {
+		if number > s.count {
+			w.failed = corrupt("value of no list")
+			return 0
+		}
+		return s.list[number-1]
+	}
+	value = w.meta(metaListed, value)
+	if s.count < maxListed {
+		s.list = append(s.list, value)
+		s.count++
+		if s.listed == nil {
+			s.listed = map[uint64]uint64{}
+		}
+		s.listed[value] = s.count
+	}
+	return value
+}
+
+// maxListed is how long the list of a listed stream grows.
+const maxListed = 1 << 13
+
+// position returns where in its list a stream has the value, counted from 1; 0
+// is nowhere.
+func (s *stream) position(value uint64) uint64 { return s.listed[value] }
+
+// codeSame codes whether a text is the one hoped for.
+func (w *walker) codeSame(s *stream, same uint64) bool {
+	m := w.numbers
+	for i := range defaultContexts {
+		m.Hash[i] = mixing.Hash(metaSame<<8|uint32(i), s.id*uint32(i&1)+s.same&(1<<(i>>1*4)-1)*977)
+	}
+	m.Expect(0, 0, 0)
+	m.Expect(1, 0, 0)
+	m.Set = 1
+	same = m.Number(w.c, same, [mixing.Expectations]uint64{})
+	s.same = s.same<<1 | uint32(same&1)
+	return same == 1
+}
+
+// codeReduced codes a number that a value was reduced to; copied is the one that
+// the copied stream's value would be.
+func (w *walker) codeReduced(s *stream, number, copied uint64) uint64 {
 	m := s.model
 	m.Set = 0
 	for i := range s.contexts {
@@ -210,28 +284,19 @@ func (w *walker) codeNumber(s *stream, value uint64) uint64 {
 		}
 		m.Hash[i] = mixing.Hash(h, 0)
 	}
-	var want [mixing.Expectations]uint64
 	m.Expect(0, 0, 0)
 	m.Expect(1, 0, 0)
 	if s.copied >= 0 {
-		want[0] = s.transform.reduce(w.streams[s.copied].value, predicted, s.count)
 		m.Expect(0, 0, s.hits+1)
 	}
-	number := m.Number(w.c, s.transform.reduce(value, predicted, s.count), want)
-	value = s.transform.restore(number, predicted, s.count)
+	number = m.Number(w.c, number, [mixing.Expectations]uint64{copied})
 	if s.copied >= 0 {
-		if number == want[0] {
+		if number == copied {
 			s.hits = min(s.hits+1, 40)
 		} else {
 			s.hits /= 4
 		}
 	}
 	s.residual = number
-	if s.transform == index && value == s.count {
-		s.count++
-	}
-	if s.transform == drift {
-		s.versed = w.streams[s.versus].value
-	}
-	return value
+	return number
 }

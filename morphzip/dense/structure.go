@@ -23,6 +23,8 @@ const (
 	metaKind
 	metaTerm
 	metaTextFrom
+	metaSame
+	metaListed
 
 	natureLiteral
 	natureLayout

@@ -1,6 +1,8 @@
 package dense
 
 import (
+	"bytes"
+
 	"github.com/entroos/entroos/morphzip/logline"
 	"github.com/entroos/entroos/morphzip/mixing"
 )
@@ -34,6 +36,17 @@ func (x *text) entry(w *walker, s *stream, t logline.Type, b []byte) ([]byte, er
 		from = w.streams[s.textFrom].text()
 	}
 	x.hope.reset(from, s.quoted)
+	if hoped, ok := x.hope.all(); ok && (t != logline.Digest && t != logline.UUID || !s.quoted) &&
+		(t != logline.UUID || len(hoped) == 16) {
+		same := uint64(0)
+		if bytes.Equal(hoped, b) {
+			same = 1
+		}
+		if w.codeSame(s, same) {
+			return hoped, nil
+		}
+		x.hope.reset(from, s.quoted)
+	}
 	if t != logline.Digest && t != logline.UUID {
 		return x.line(w, s.id+natures, b)
 	}

@@ -29,6 +29,7 @@ type walker struct {
 	text     *text
 	metas    [natures][2]uint32 // the header's latest numbers of each nature
 	recalls  int
+	failed   error
 	budget   int // how many more values, bytes and other things there may be
 	decoding bool
 	recorder *recorder
@@ -81,6 +82,9 @@ func (w *walker) row(b *branch) error {
 	outer := w.place
 	w.place = uint32(b.rows)
 	id = w.value(b.rows, id)
+	if w.failed != nil {
+		return w.failed
+	}
 	if id >= uint64(len(t.Templates)) {
 		return corrupt("row without a template")
 	}
