@@ -19,11 +19,15 @@ import (
 // patch says, and holds up to 64 MB.
 func Decode(w io.Writer, old io.ReaderAt, oldSize int64, patch io.Reader) error {
 	d := &decoder{in: bufio.NewReader(patch), out: w, old: newPages(old, oldSize, manyPages), hash: sha256.New()}
-	err := d.decode(old)
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) && d.old.err == nil {
-		err = ErrCorrupt
+	return errors.Join(d.old.err, d.decode(old))
+}
+
+// cutOff is the error of reading the patch, where its end is damage.
+func cutOff(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("%w: it is cut off", ErrCorrupt)
 	}
-	return errors.Join(d.old.err, err)
+	return err
 }
 
 // maxPlan is how many bytes a plan is coded in at most.
@@ -46,7 +50,7 @@ type decoder struct {
 func (d *decoder) decode(old io.ReaderAt) error {
 	var start [len(magic)]byte
 	if _, err := io.ReadFull(d.in, start[:]); err != nil {
-		return err
+		return cutOff(err)
 	}
 	if string(start[:]) != magic {
 		return fmt.Errorf("%w: it does not begin as one of version 1", ErrCorrupt)
@@ -61,7 +65,7 @@ func (d *decoder) decode(old io.ReaderAt) error {
 	}
 	var digests [2 * digestSize]byte
 	if _, err := io.ReadFull(d.in, digests[:]); err != nil {
-		return err
+		return cutOff(err)
 	}
 	if oldSize != d.old.size {
 		return fmt.Errorf("%w: of %d bytes, and this has %d", ErrWrongFile, oldSize, d.old.size)
@@ -76,8 +80,10 @@ func (d *decoder) decode(old io.ReaderAt) error {
 	if err := d.sections(); err != nil {
 		return err
 	}
-	if _, err := d.in.ReadByte(); !errors.Is(err, io.EOF) {
+	if _, err := d.in.ReadByte(); err == nil {
 		return fmt.Errorf("%w: more follows its end", ErrCorrupt)
+	} else if !errors.Is(err, io.EOF) {
+		return err
 	}
 	if !bytes.Equal(d.hash.Sum(nil)[:digestSize], digests[digestSize:]) {
 		return fmt.Errorf("%w: another file comes out", ErrCorrupt)
@@ -176,7 +182,7 @@ func (d *decoder) section() (err error) {
 	}
 	mode, err := d.in.ReadByte()
 	if err != nil {
-		return err
+		return cutOff(err)
 	}
 	literals, err := d.bytes(maxSection)
 	if err != nil {
@@ -222,7 +228,7 @@ func (d *decoder) insert(part []byte) error {
 func (d *decoder) uvarint(limit int64) (int64, error) {
 	x, err := binary.ReadUvarint(d.in)
 	if err != nil {
-		return 0, err
+		return 0, cutOff(err)
 	}
 	if x > uint64(limit) {
 		return 0, fmt.Errorf("%w: %d where at most %d can be", ErrCorrupt, x, limit)
@@ -239,7 +245,7 @@ func (d *decoder) bytes(limit int64) ([]byte, error) {
 	}
 	var buffer bytes.Buffer
 	if m, err := io.CopyN(&buffer, d.in, n); m < n {
-		return nil, err
+		return nil, cutOff(err)
 	}
 	return buffer.Bytes(), nil
 }

@@ -130,7 +130,8 @@ func (m *image) readSections(file *pages, at uint64, count, names int, inside fu
 		const empty, noBits, allocated, executed = 0, 8, 2, 4
 		kind, flags := le.Uint32(headers[4:]), le.Uint64(headers[8:])
 		offset, size := le.Uint64(headers[24:]), le.Uint64(headers[32:])
-		if kind == empty || kind == noBits || flags&allocated == 0 || size == 0 || !inside(offset, size) {
+		if kind == empty || kind == noBits || flags&allocated == 0 || size == 0 || !inside(offset, size) ||
+			m.start+int64(offset+size) > m.end {
 			continue
 		}
 		s := section{address: le.Uint64(headers[16:]), start: m.start + int64(offset), code: flags&executed != 0}

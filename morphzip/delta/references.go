@@ -81,9 +81,12 @@ func (r *references) upTo(region int64) {
 	}
 }
 
+// maxReferences bounds them; a program of 60 MB has three million.
+const maxReferences = 8 << 20
+
 // add adds the reference at the offset, unless it overlaps the last one.
 func (r *references) add(offset int64, k kind) {
-	if offset < r.last || offset>>regionBits < int64(len(r.first))-1 {
+	if offset < r.last || len(r.list) == maxReferences || offset>>regionBits < int64(len(r.first))-1 {
 		return
 	}
 	r.upTo(offset >> regionBits)
@@ -137,7 +140,15 @@ func (r *references) readImage(file *pages, number int) {
 		}
 		return int(min(max(a.end-b.end, -1), 1))
 	})
+	done := m.start
 	for _, s := range sections {
+		// Sections that overlap are read once.
+		if from := max(s.start, done); from < s.end {
+			s.address += uint64(from - s.start)
+			s.start, done = from, s.end
+		} else {
+			continue
+		}
 		switch {
 		case s.code:
 			r.readCode(file, m, s)

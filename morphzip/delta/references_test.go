@@ -79,7 +79,7 @@ func TestInstructionLengths(t *testing.T) {
 	}
 	text := images[0].section(".text")
 	from := text.address + uint64(text.end-text.start)/2&^63
-	to := from + 1<<19
+	to := from + 1<<17
 	listing, err := exec.Command(objdump, "-d", "-w", "--start-address="+strconv.FormatUint(from, 10),
 		"--stop-address="+strconv.FormatUint(to, 10), programPath(t)).Output()
 	if err != nil {

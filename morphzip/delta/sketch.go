@@ -17,7 +17,7 @@ type Sketch [sketchSize]uint32
 
 // sketchChunks cut what is pictured: small enough that a file of some KiB has
 // several, and that a program has some that no change has touched.
-var sketchChunks = chunk.Parameters{Minimum: 64, K: 7, Maximum: 1024}
+var sketchChunks = chunk.Parameters{Minimum: 64, K: 5, Maximum: 512}
 
 // NewSketch pictures a file.
 func NewSketch(r io.Reader) (Sketch, error) {

@@ -11,6 +11,8 @@ type tables struct {
 	count     int64 // of functions
 	units     span  // indices of files
 	types     span
+	// left bounds the work that descriptions of types ask for.
+	left int
 }
 
 type span struct{ start, end int64 }
@@ -56,7 +58,7 @@ func readModule(m *image, words [41]uint64) *tables {
 		names, units, files, program, functions, index = 1, 4, 7, 10, 13, 16
 		text, types, typesEnd, rodata, funcData        = 22, 37, 38, 39, 40
 	)
-	t := &tables{}
+	t := &tables{left: maxWords}
 	t.bases[fromText], t.bases[fromIndex], t.bases[fromNames], t.bases[fromUnits] = words[text], words[text], words[names], words[units]
 	t.bases[fromFiles], t.bases[fromProgram], t.bases[fromFunctions] = words[files], words[program], words[functions]
 	t.bases[fromFuncData], t.bases[fromReadOnly] = words[funcData], words[rodata]
@@ -96,11 +98,12 @@ func (t *tables) readFunctions(file *pages, r *references, m *image, s section) 
 	r.add(t.functions+8*t.count, fromIndex)
 	var entry [8]byte
 	var funcData []datum
+	end := t.functions + 8*t.count + 4 // of what was read
 	for i := range t.count {
 		file.read(entry[:], t.functions+8*i)
 		at := t.functions + int64(binary.LittleEndian.Uint32(entry[4:]))
 		var function [44]byte
-		if at+44 > s.end || file.read(function[:], at) < 44 {
+		if at < end || at+44 > s.end || file.read(function[:], at) < 44 {
 			return
 		}
 		r.add(at, fromText)
@@ -113,12 +116,13 @@ func (t *tables) readFunctions(file *pages, r *references, m *image, s section) 
 		if programs > 64 || at+44+4*(programs+data) > s.end {
 			return
 		}
+		end = at + 44 + 4*(programs+data)
 		for j := range programs {
 			r.addUnlessZero(file, at+44+4*j, fromProgram)
 		}
 		for j := range data {
 			here := at + 44 + 4*(programs+j)
-			if r.addUnlessZero(file, here, fromFuncData) {
+			if r.addUnlessZero(file, here, fromFuncData) && len(funcData) < maxWords {
 				file.read(entry[:4], here)
 				funcData = append(funcData, datum{binary.LittleEndian.Uint32(entry[:]), uint32(j)})
 			}

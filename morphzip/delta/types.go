@@ -12,7 +12,7 @@ type word struct {
 	kind   kind
 }
 
-// maxWords bounds the references in the descriptions of types.
+// maxWords bounds how many types and methods are looked at, and functions' data.
 const maxWords = 1 << 20
 
 // extraSizes are how many bytes follow the common part of a type's description
@@ -30,7 +30,7 @@ func (t *tables) readTypes(file *pages, m *image) []word {
 	var words []word
 	var data [commonSize + 32]byte
 	begin := t.types.start + int64(-t.bases[fromTypes]&7)
-	for at := begin; at+commonSize <= t.types.end && len(words) < maxWords; at += 8 {
+	for at := begin; at+commonSize <= t.types.end && t.left > 0; at += 8 {
 		head := file.at(at)
 		if len(head) < commonSize {
 			file.read(data[:commonSize], at)
@@ -40,6 +40,7 @@ func (t *tables) readTypes(file *pages, m *image) []word {
 		if a := head[21]; a != head[22] || a == 0 || a > 8 || a&(a-1) != 0 || !t.isType(file, m, head[:commonSize]) {
 			continue
 		}
+		t.left--
 		n := file.read(data[:], at)
 		words = t.readType(file, m, words, at, data[:n])
 		at += commonSize - 8
@@ -85,7 +86,8 @@ func (t *tables) readType(file *pages, m *image, words []word, at int64, data []
 	if kind == kindInterface && len(data) >= commonSize+24 {
 		if place, ok := m.placeOf(le.Uint64(data[commonSize+8:])); ok {
 			count := int64(min(le.Uint64(data[commonSize+16:]), 1<<16))
-			for i := int64(0); i < count && place+8*i+8 <= t.types.end && place >= at; i++ {
+			for i := int64(0); i < count && place+8*i+8 <= t.types.end && place >= at && t.left > 0; i++ {
+				t.left--
 				var method [8]byte
 				file.read(method[:], place+8*i)
 				add(place+8*i, le.Uint32(method[:]), fromTypes)
@@ -106,7 +108,7 @@ func (t *tables) readType(file *pages, m *image, words []word, at int64, data []
 	methods, first := int64(le.Uint16(more[4:])), at+int64(le.Uint32(more[8:]))
 	for i := range methods {
 		method := first + 16*i
-		if method+16 > t.types.end || len(words) >= maxWords {
+		if t.left--; method+16 > t.types.end || t.left < 0 {
 			break
 		}
 		file.read(more[:], method)
