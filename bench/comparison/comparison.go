@@ -73,27 +73,27 @@ func Run(ctx context.Context, p Program, file string, first int64, dir string) (
 	return r, nil
 }
 
-// prefix gives a file with the first bytes of another one.
+// inputName is the copy of a file that programs read.
+const inputName = "input"
+
+// prefix copies the first bytes of a file into dir; 0 is all.
 func prefix(file string, first int64, dir string) (name string, err error) {
-	size, err := fileSize(file)
-	if err != nil {
-		return "", err
-	}
-	if first == 0 || size <= first {
-		return filepath.Abs(file)
-	}
 	in, err := os.Open(file)
 	if err != nil {
 		return "", err
 	}
 	defer in.Close()
-	name = filepath.Join(dir, "input")
+	name = filepath.Join(dir, inputName)
 	out, err := os.Create(name)
 	if err != nil {
 		return "", err
 	}
 	defer func() { err = errors.Join(err, out.Close()) }()
-	_, err = io.CopyN(out, in, first)
+	if first == 0 {
+		_, err = io.Copy(out, in)
+	} else if _, err = io.CopyN(out, in, first); errors.Is(err, io.EOF) {
+		err = nil
+	}
 	return name, err
 }
 

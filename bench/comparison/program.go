@@ -14,9 +14,10 @@ import (
 	"time"
 )
 
-// A Program compresses and decompresses files. Of its arguments, IN is the file
-// to read and OUT the one to write; without them it reads from its standard
-// input, and writes to its standard output.
+// A Program compresses and decompresses files. Of its arguments, IN is the name
+// of the file to read and OUT of the one to write, both in the folder that it
+// runs in; without them it reads from its standard input, and writes to its
+// standard output.
 type Program struct {
 	Name                 string
 	Compress, Decompress []string
@@ -26,7 +27,7 @@ type Program struct {
 // Peers are the general compressors that one compares with, at their strongest
 // settings, as Debian has them. They run on one core.
 func Peers() []Program {
-	zpaqOut := []string{"zpaq", "extract", "IN", "-force", "-threads", "1", "-to", "OUT"}
+	zpaqOut := []string{"zpaq", "extract", "IN", inputName, "-threads", "1", "-to", "OUT"}
 	return []Program{
 		{Name: "gzip -9", Compress: []string{"gzip", "-9"}, Decompress: []string{"gzip", "-d"}},
 		{Name: "zstd -19", Compress: []string{"zstd", "-q", "-19", "--single-thread"}, Decompress: []string{"zstd", "-q", "-d"}},
@@ -60,9 +61,9 @@ func (p Program) run(ctx context.Context, arguments []string, in, out string) (c
 	for i, a := range arguments {
 		switch a {
 		case "IN":
-			arguments[i], named = in, true
+			arguments[i], named = filepath.Base(in), true
 		case "OUT":
-			arguments[i] = out
+			arguments[i] = filepath.Base(out)
 		}
 	}
 	c := exec.CommandContext(ctx, arguments[0], arguments[1:]...)
