@@ -3,6 +3,7 @@ package logline
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 	"sync"
 )
 
@@ -44,7 +45,7 @@ func Decode(dst, payload []byte, size int) ([]byte, error) {
 		return dst, err
 	}
 	at := len(dst)
-	out, err := t.Table.join(dst, size)
+	out, err := t.Table.join(slices.Grow(dst, size), size)
 	if err != nil {
 		return dst[:at], err
 	}

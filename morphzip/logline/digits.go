@@ -37,23 +37,31 @@ func appendDecimal(dst []byte, v uint64) []byte {
 	return appendPadded(dst, v, decimalDigits(v))
 }
 
+// extend makes dst n bytes longer, at most 32; what they are is not told.
+func extend(dst []byte, n int) []byte {
+	if end := len(dst) + n; end <= cap(dst) {
+		return dst[:end]
+	}
+	var zeros [32]byte
+	return append(dst, zeros[:n]...)
+}
+
 // appendPadded writes the last width digits of v, at most 20.
 func appendPadded(dst []byte, v uint64, width int) []byte {
-	var digits [20]byte
-	i := 20
-	for end := 20 - width; i > end; {
-		if i-end == 1 {
-			i--
-			digits[i] = byte('0' + v%10)
-			break
-		}
+	dst = extend(dst, width)
+	to := dst[len(dst)-width:]
+	i := len(to)
+	for i > 1 {
 		q := v / 100
 		d := (v - q*100) * 2
 		i -= 2
-		digits[i], digits[i+1] = twoDigits[d], twoDigits[d+1]
+		to[i], to[i+1] = twoDigits[d], twoDigits[d+1]
 		v = q
 	}
-	return append(dst, digits[i:]...)
+	if i == 1 {
+		to[0] = byte('0' + v%10)
+	}
+	return dst
 }
 
 const (
@@ -66,21 +74,33 @@ func hexDigits(v uint64) int { return max((bits.Len64(v)+3)/4, 1) }
 
 // appendHex writes the last width hexadecimal digits of v, at most 16.
 func appendHex(dst []byte, v uint64, width int, alphabet string) []byte {
-	for shift := width*4 - 4; shift >= 0; shift -= 4 {
-		dst = append(dst, alphabet[v>>shift&15])
+	dst = extend(dst, width)
+	to := dst[len(dst)-width:]
+	for i := len(to) - 1; i >= 0; i-- {
+		to[i] = alphabet[v&15]
+		v >>= 4
 	}
 	return dst
 }
 
+// octets are the numbers up to 255, and the length of each.
+var octets = func() (t [256][4]byte) {
+	for i := range t {
+		d := appendDecimal(nil, uint64(i))
+		copy(t[i][:], d)
+		t[i][3] = byte(len(d))
+	}
+	return t
+}()
+
 // appendAddress writes an IPv4 address.
 func appendAddress(dst []byte, v uint64) []byte {
-	dst = appendDecimal(dst, v>>24&255)
-	dst = append(dst, '.')
-	dst = appendDecimal(dst, v>>16&255)
-	dst = append(dst, '.')
-	dst = appendDecimal(dst, v>>8&255)
-	dst = append(dst, '.')
-	return appendDecimal(dst, v&255)
+	for shift := 24; shift > 0; shift -= 8 {
+		o := &octets[v>>shift&255]
+		dst = append(append(dst, o[:o[3]]...), '.')
+	}
+	o := &octets[v&255]
+	return append(dst, o[:o[3]]...)
 }
 
 // appendUptime writes microseconds as %5d.%06d seconds.

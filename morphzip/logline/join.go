@@ -46,7 +46,7 @@ func (t *Table) join(dst []byte, limit int) ([]byte, error) {
 
 // strings returns the rows of the table as strings, limit bytes at most.
 func (t *Table) strings(limit int) (Strings, error) {
-	s := Strings{Ends: make([]uint32, 0, len(t.Rows))}
+	s := Strings{Bytes: make([]byte, 0, min(limit, 16*len(t.Rows))), Ends: make([]uint32, 0, len(t.Rows))}
 	j, err := newJoiner(t, limit)
 	if err != nil {
 		return s, err

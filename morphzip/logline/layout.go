@@ -1,5 +1,10 @@
 package logline
 
+import (
+	"bytes"
+	"strings"
+)
+
 // Layout is how a time is written, byte for byte:
 //
 //	Y year, four digits      h hour, two digits
@@ -57,14 +62,24 @@ func (l Layout) valid() bool {
 }
 
 // fraction tells whether the layout has digits after the second.
-func (l Layout) fraction() bool {
-	for _, c := range l {
-		if c == 'f' {
-			return true
+func (l Layout) fraction() bool { return l.has('f') }
+
+// may tells whether each byte of b may be in a time.
+func (l Layout) may(b []byte) bool {
+	for _, c := range b {
+		switch {
+		case c-'0' <= 9:
+		case l.has(c) && (classes[c]&alpha == 0 || c == 'T'):
+		case c == ' ' && l.has('e'):
+		case l.has('b') && strings.IndexByte(months, c) >= 0:
+		default:
+			return false
 		}
 	}
-	return false
+	return true
 }
+
+func (l Layout) has(c byte) bool { return bytes.IndexByte(l, c) >= 0 }
 
 const months = "JanFebMarAprMayJunJulAugSepOctNovDec"
 

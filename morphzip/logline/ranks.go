@@ -30,6 +30,7 @@ const (
 type ranker struct {
 	one, two, context, other memory
 	scores                   [slotKinds][ways]uint8
+	best                     [slotKinds]int8 // the way with the highest score, −1 is none
 	slots                    [slotKinds]uint64
 	last                     [3]uint64
 	guess                    [ways]uint64
@@ -102,12 +103,21 @@ func (e *encoder) codeRanked(u []uint64, p plan, r relatives, indexed bool) {
 }
 
 func (g *ranker) begin(s sources, r relatives, n int) bool {
-	*g = ranker{}
+	g.one, g.two = memory{}, memory{}
+	if s.context >= 0 {
+		g.context = memory{}
+	}
+	if s.other >= 0 {
+		g.other = memory{}
+	}
 	for k := range g.scores {
 		for w := range g.scores[k] {
 			g.scores[k][w] = 64
 		}
+		g.best[k], g.slots[k] = wayLast, 0
 	}
+	g.last, g.guess, g.recent = [3]uint64{}, [ways]uint64{}, 0
+	g.kinds, g.first, g.second, g.equal, g.same = nil, nil, nil, nil, nil
 	if r == nil {
 		return true
 	}
@@ -166,8 +176,14 @@ func (g *ranker) prepare(i int) {
 // next returns the best way whose guess was not asked yet, or −1, and the
 // context of its flag.
 func (g *ranker) next(tried *[asked]uint64, n int) (way int, context int) {
-	best, way := uint8(leastRank), -1
 	scores := &g.scores[g.slot]
+	if n == 0 {
+		if way = int(g.best[g.slot]); way < 0 {
+			return way, 0
+		}
+		return way, int(scores[way]>>4)*4 + int(g.recent)
+	}
+	best, way := uint8(leastRank), -1
 search:
 	for w := range scores {
 		if scores[w] <= best {
@@ -186,13 +202,19 @@ search:
 // learn takes what the value was.
 func (g *ranker) learn(v uint64, right bool) {
 	scores := &g.scores[g.slot]
-	for w := range scores {
+	most, best := uint8(leastRank), int8(-1)
+	for w, s := range scores {
 		if g.guess[w] == v {
-			scores[w] += (255 - scores[w]) >> 3
+			s += (255 - s) >> 3
 		} else {
-			scores[w] -= scores[w] >> 3
+			s -= s >> 3
+		}
+		scores[w] = s
+		if s > most {
+			most, best = s, int8(w)
 		}
 	}
+	g.best[g.slot] = best
 	*g.cells[0], *g.cells[1] = v, v
 	if g.first != nil {
 		*g.cells[2] = v

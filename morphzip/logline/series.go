@@ -192,6 +192,9 @@ func (e *encoder) plan(v []uint64, r relatives, indexed bool) (best plan, least 
 		}
 		transform = plan{}
 	}
+	if len(v) < 8*few {
+		return best, least
+	}
 	p := plan{guess: guessRanked, sources: noSources}
 	p.sources.context, p.sources.other = contexts[0], contexts[1]
 	p.sources.equal, p.sources.same = e.equals(v, r)

@@ -173,8 +173,7 @@ func (s *scanner) quoted(line []byte, i int, h *skeleton) int {
 		h.key(value)
 	case j == i+1: // empty: a token nonetheless, so that all strings are alike
 		s.add(token{start: uint32(j), end: uint32(j), kind: Text, value: value, fixed: true}, h)
-	case line[i+1]-'0' <= 9 && s.time(line[:j], i+1, h) == j:
-	case kinds&^(digit|hexLower|hexUpper|point|mark) == 0 && kinds&digit != 0 && s.only(line[:j], i+1, h):
+	case kinds&digit != 0 && (kinds&gap == 0 || line[i+1]-'0' <= 9) && s.only(line[:j], i+1, h):
 	default:
 		s.add(token{start: uint32(i + 1), end: uint32(j), kind: Text, value: value, fixed: kinds&digit == 0}, h)
 	}
@@ -186,8 +185,10 @@ func (s *scanner) quoted(line []byte, i int, h *skeleton) int {
 // digest.
 func (s *scanner) only(line []byte, i int, h *skeleton) bool {
 	before, n := *h, len(s.tokens)
-	if classes[line[i]]&(gap|mark|point) == 0 && s.word(line, i, h) == len(line) && len(s.tokens) == n+1 && int(s.tokens[n].start) == i {
-		return true
+	if classes[line[i]]&(gap|mark|point) == 0 && s.word(line, i, h) == len(line) && len(s.tokens) == n+1 {
+		if t := &s.tokens[n]; int(t.start) == i && int(t.end) == len(line) && t.kind != Text {
+			return true
+		}
 	}
 	*h, s.tokens = before, s.tokens[:n]
 	return false
