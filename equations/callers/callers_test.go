@@ -35,8 +35,6 @@ var unbuilt = map[int]string{
 	51: "ledger (auditor)",
 	52: "ledger (auditor)",
 	53: "ledger (auditor)",
-	60: "morphzip",
-	61: "morphzip",
 	66: "appliance (update)",
 }
 
