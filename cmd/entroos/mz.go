@@ -30,7 +30,7 @@ func newMzCommand(env *environment) *cobra.Command {
 			"Exit status: 0; 1 for an error; 2 for a warning, when something was left out.",
 	}
 	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return err })
-	c.AddCommand(newMzCompressCommand(env), newMzDecompressCommand(env), newMzCatCommand(env), newMzStatCommand(env), newMzRecoverCommand(env))
+	c.AddCommand(newMzCompressCommand(env), newMzDecompressCommand(env), newMzCatCommand(env), newMzSearchCommand(env), newMzStatCommand(env), newMzRecoverCommand(env))
 	c.AddCommand(hostMzCommands(env)...)
 	return c
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"regexp/syntax"
+	"slices"
 
 	"github.com/entroos/entroos/morphzip/filter"
 )
@@ -90,33 +91,35 @@ func (q *Query) Match(line []byte) bool {
 	case q.all:
 		return true
 	}
-	start, _ := q.literal(line, nil)
+	start, _ := q.literal(line)
 	return start >= 0
 }
 
-// Find gives the first part of a line that matches, the longest of those that
-// begin there where the query is of strings; -1 is that there is none.
-func (q *Query) Find(line []byte) (start, end int) {
+// Parts gives the parts of a line that match, one behind the other, each as its
+// beginning and its end, as Regexp.FindAllIndex does; those of no bytes are left
+// out. Of strings it is the first and, of those that begin there, the longest.
+func (q *Query) Parts(line []byte) (parts [][]int) {
 	switch {
 	case q.expression != nil:
-		if at := q.expression.FindIndex(line); at != nil {
-			return at[0], at[1]
-		}
-		return -1, -1
+		return slices.DeleteFunc(q.expression.FindAllIndex(line, -1), func(at []int) bool { return at[0] == at[1] })
 	case q.all:
-		return 0, 0
+		return nil
 	}
-	return q.literal(line, nil)
+	for from := 0; ; {
+		start, end := q.literal(line[from:])
+		if start < 0 {
+			return parts
+		}
+		parts = append(parts, []int{from + start, from + end})
+		from += end
+	}
 }
 
 // literal finds the first string of the query, and of those at one place the
-// longest. folded is line in small letters, or nil.
-func (q *Query) literal(line, folded []byte) (start, end int) {
-	if q.fold && folded == nil {
-		folded = lower(nil, line)
-	}
+// longest.
+func (q *Query) literal(line []byte) (start, end int) {
 	if q.fold {
-		line = folded
+		line = lower(nil, line)
 	}
 	start, end = -1, -1
 	for _, p := range q.literals {

@@ -52,8 +52,8 @@ type Stats struct {
 // Skipped is how many blocks were not decoded.
 func (s *Stats) Skipped() int { return s.Blocks - s.Decoded }
 
-// Stop ends a search when visit returns it. The search's error is nil then.
-var Stop = errors.New("enough lines") //nolint:revive,staticcheck // not a failure
+// ErrStop ends a search when visit returns it. The search's error is nil then.
+var ErrStop = errors.New("enough lines")
 
 // Reader searches what r reads, to its end.
 func Reader(ctx context.Context, r io.Reader, q *Query, o Options, visit func(Line) error) error {
@@ -76,7 +76,7 @@ func Reader(ctx context.Context, r io.Reader, q *Query, o Options, visit func(Li
 }
 
 func unlessStop(err error) error {
-	if errors.Is(err, Stop) {
+	if errors.Is(err, ErrStop) {
 		return nil
 	}
 	return err
