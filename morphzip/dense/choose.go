@@ -40,6 +40,7 @@ func (w *walker) choose() {
 		if from, ok := f.best(min(f.distinctOr(), textSamples)); ok {
 			s.textFrom, s.quoted = int(from.stream), from.quoted
 		}
+		s.digits = f.sampled.random()
 		switch {
 		case s.transform == silent:
 		case !f.differ && !(s.transform == index && f.first != 0):

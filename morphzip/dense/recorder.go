@@ -24,7 +24,7 @@ type facts struct {
 	differ   bool
 	texts    map[textSource]int // how often a stream's latest text was the next entry
 	distinct int                // entries of an index stream
-	bytes    int
+	sampled  sampled
 }
 
 // textSource is where an entry's text may be found.
@@ -65,7 +65,7 @@ func (r *recorder) event(w *walker, stream int, value uint64) {
 func (r *recorder) entry(w *walker, l *leaf, b []byte) {
 	s := &w.streams[l.values]
 	f := &r.facts[l.values]
-	f.bytes += len(b)
+	f.sampled.add(l.column.Type, b)
 	if l.known < textSamples && len(b) >= 8 {
 		r.search(w, s, f, b)
 	}

@@ -63,6 +63,7 @@ type plan struct {
 	contexts  []context
 	textFrom  int  // a stream whose latest text is expected, or −1
 	quoted    bool // as Go quotes the bytes that it is in hexadecimal
+	digits    digits
 }
 
 // stream is a sequence of numbers: the templates of the rows, the values of a

@@ -25,6 +25,8 @@ const (
 	metaTextFrom
 	metaSame
 	metaListed
+	metaDigits
+	metaRandom
 
 	natureLiteral
 	natureLayout
@@ -310,6 +312,10 @@ func (w *walker) plan(s *stream) (err error) {
 	}
 	if s.leaf == nil || s.leaf.inner != nil {
 		return nil
+	}
+	s.digits = digits(min(w.meta(metaDigits, uint64(s.digits)), 255))
+	if s.digits > bareBytes {
+		return corrupt("kind of digits")
 	}
 	quoted := uint64(0)
 	if s.quoted {

@@ -47,6 +47,11 @@ func (x *text) entry(w *walker, s *stream, t logline.Type, b []byte) ([]byte, er
 		}
 		x.hope.reset(from, s.quoted)
 	}
+	if s.digits != noDigits {
+		if random, ok, err := x.random(w, s, t, b); ok || err != nil {
+			return random, err
+		}
+	}
 	if t != logline.Digest && t != logline.UUID {
 		return x.line(w, s.id+natures, b)
 	}
