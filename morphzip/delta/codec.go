@@ -32,6 +32,7 @@ type codec struct {
 	wrong     *symbols
 	lastWrong [2]byte
 	inserted  *symbols
+	buckets   []*buckets
 	tail      [8]byte // the last bytes of the new file so far
 }
 
@@ -42,9 +43,9 @@ type lesson struct{ place, delta int64 }
 
 const lessonBits = 15
 
-func newCodec(old *pages, p *predictor, decoding bool) *codec {
+func newCodec(old *pages, p *predictor, s *plan, decoding bool) *codec {
 	return &codec{
-		old: old, predictor: p, decoding: decoding,
+		old: old, predictor: p, decoding: decoding, buckets: p.findBuckets(s),
 		hits: newFlags(int(kinds) << 6), ranks: newFlags(int(kinds) << 4), deltas: newNumbers(int(kinds)),
 		gaps:  newNumbers(16),
 		wrong: newSymbols(5), inserted: newSymbols(5),
@@ -100,6 +101,13 @@ func (x *codec) insert(data []byte) {
 	}
 }
 
+// see takes note of bytes that other bytes follow from.
+func (x *codec) see(data []byte, at int64) {
+	for _, b := range x.buckets {
+		b.see(data, at)
+	}
+}
+
 func (x *codec) seen(b byte) {
 	copy(x.tail[:], x.tail[1:])
 	x.tail[7] = b
@@ -110,6 +118,10 @@ func (x *codec) seen(b byte) {
 func (x *codec) copy(data []byte, from, to int64, scratch []byte) {
 	was := scratch[:len(data)]
 	x.old.read(was, from)
+	for _, b := range x.buckets {
+		b.foretell(was, to)
+	}
+	defer x.see(data, to)
 	c := x.predictor.old.from(from)
 	r := reference{fromImage: -1, toImage: -1}
 	for done := 0; ; {

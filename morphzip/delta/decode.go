@@ -98,11 +98,11 @@ func (d *decoder) sections() error {
 		return err
 	}
 	references := findReferences(d.old)
-	s, err := decodePlan(coded, references.images, d.old.size, d.size)
+	s, err := decodePlan(coded, references, d.old.size, d.size)
 	if err != nil {
 		return err
 	}
-	d.codec = newCodec(d.old, newPredictor(references, s), true)
+	d.codec = newCodec(d.old, newPredictor(references, s), s, true)
 	data, scratch := make([]byte, partSize), make([]byte, partSize)
 	for _, p := range append(s.pieces, piece{new: d.size}) {
 		for d.at < p.new {
@@ -113,6 +113,7 @@ func (d *decoder) sections() error {
 			if err := d.insert(part); err != nil {
 				return err
 			}
+			d.codec.see(part, d.at)
 			if err := d.put(part); err != nil {
 				return err
 			}

@@ -104,17 +104,17 @@ func (e *encoder) encode() {
 		newReferences := findReferences(e.new)
 		s.images = newReferences.images
 		s.pieces = align(blank(e.old, oldReferences, manyPages), blank(e.new, newReferences, fewPages))
-		s.bases = findBases(oldReferences, newReferences, s)
+		s.findBases(oldReferences, newReferences)
 	}
 	s.shifts = findShifts(e.old, e.new, oldReferences, s)
-	coded := encodePlan(s, oldReferences.images, e.old.size, e.new.size)
+	coded := encodePlan(s, oldReferences, e.old.size, e.new.size)
 	e.bytes(coded)
 	inserted := e.new.size
 	for _, p := range s.pieces {
 		inserted -= p.size
 	}
 	e.mixed = inserted <= mixedLiterals
-	e.codec = newCodec(e.old, newPredictor(oldReferences, s), false)
+	e.codec = newCodec(e.old, newPredictor(oldReferences, s), s, false)
 	e.codec.begin(nil, nil, nil)
 	data, scratch := make([]byte, partSize), make([]byte, partSize)
 	var at int64
@@ -122,7 +122,7 @@ func (e *encoder) encode() {
 		for at < p.new {
 			part := data[:min(partSize, p.new-at)]
 			e.new.read(part, at)
-			e.insert(part)
+			e.insert(part, at)
 			at += int64(len(part))
 			e.cut(false)
 		}
@@ -142,10 +142,11 @@ func (e *encoder) encode() {
 	e.cut(true)
 }
 
-func (e *encoder) insert(part []byte) {
+func (e *encoder) insert(part []byte, at int64) {
 	if e.mixed {
 		e.codec.insert(part)
 	}
+	e.codec.see(part, at)
 	e.literals = append(e.literals, part...)
 	e.covered += int64(len(part))
 }

@@ -14,6 +14,8 @@ type plan struct {
 	// bases are, by image of the old file, how much further than the pieces say
 	// the tables' beginnings went.
 	bases [][kinds]int64
+	// functions are how many functions the new file's images have in their index.
+	functions []int64
 }
 
 // maxShifts bounds a plan's shifts.
@@ -31,6 +33,7 @@ const (
 	ofPlaces
 	ofShifts
 	ofBases
+	ofFunctions
 	planContexts
 )
 
@@ -58,15 +61,15 @@ func (p *planCoder) below(x, limit int64, context int) int64 {
 	return x
 }
 
-// encodePlan codes a plan; old are the old file's images.
-func encodePlan(s *plan, old []image, oldSize, newSize int64) []byte {
+// encodePlan codes a plan; old are the old file's references.
+func encodePlan(s *plan, old *references, oldSize, newSize int64) []byte {
 	p := &planCoder{coder: mixing.NewEncoder(nil), numbers: newNumbers(planContexts)}
 	p.code(s, old, oldSize, newSize)
 	return p.coder.Finish()
 }
 
 // decodePlan decodes a plan, and checks it.
-func decodePlan(coded []byte, old []image, oldSize, newSize int64) (*plan, error) {
+func decodePlan(coded []byte, old *references, oldSize, newSize int64) (*plan, error) {
 	p := &planCoder{coder: mixing.NewDecoder(coded), numbers: newNumbers(planContexts)}
 	s := &plan{}
 	p.code(s, old, oldSize, newSize)
@@ -77,7 +80,7 @@ func decodePlan(coded []byte, old []image, oldSize, newSize int64) (*plan, error
 }
 
 // code codes a plan or, in a decoder, fills it in.
-func (p *planCoder) code(s *plan, old []image, oldSize, newSize int64) {
+func (p *planCoder) code(s *plan, old *references, oldSize, newSize int64) {
 	decoding := p.coder.Decoding()
 	n := int(p.below(int64(len(s.images)), maxImages, ofCounts))
 	var end int64
@@ -86,8 +89,8 @@ func (p *planCoder) code(s *plan, old []image, oldSize, newSize int64) {
 		if !decoding {
 			m = s.images[i]
 		}
-		if i < len(old) {
-			like = old[i]
+		if i < len(old.images) {
+			like = old.images[i]
 		}
 		p.image(&m, like, end, newSize)
 		end = m.end
@@ -135,7 +138,7 @@ func (p *planCoder) code(s *plan, old []image, oldSize, newSize int64) {
 		previous = m
 	}
 	if decoding {
-		s.bases = make([][kinds]int64, len(old))
+		s.bases, s.functions = make([][kinds]int64, len(old.images)), make([]int64, len(old.images))
 	}
 	for i := range s.bases {
 		for k := fromText; k < kinds; k++ {
@@ -145,6 +148,7 @@ func (p *planCoder) code(s *plan, old []image, oldSize, newSize int64) {
 			}
 			s.bases[i][k] = by
 		}
+		s.functions[i] = p.near(s.functions[i], old.functions[i], newSize, ofFunctions)
 	}
 }
 

@@ -40,18 +40,21 @@ func newPredictor(old *references, s *plan) *predictor {
 }
 
 // findBases finds out by how much the tables of the new file begin elsewhere than
-// its pieces say. Images have the same order in both files, mostly.
-func findBases(old, new *references, s *plan) [][kinds]int64 {
+// its pieces say, and how many functions they have. Images have the same order in
+// both files, mostly.
+func (s *plan) findBases(old, new *references) {
 	p := newPredictor(old, s)
 	bases := make([][kinds]int64, len(old.images))
+	s.functions = make([]int64, len(old.images))
 	for i := range min(len(old.images), len(new.images)) {
 		for k := fromText; k < kinds; k++ {
 			if place, ok := new.images[i].placeOf(new.bases[i][k]); ok && p.bases[i][k] >= 0 {
 				bases[i][k] = place - p.bases[i][k]
 			}
 		}
+		s.functions[i] = new.functions[i]
 	}
-	return bases
+	s.bases = bases
 }
 
 // invert orders pieces by the old file, and leaves each of its bytes to one.

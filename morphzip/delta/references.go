@@ -30,6 +30,10 @@ const (
 	fromTypes
 	fromTypeList // the same, in the list of types
 	fromReadOnly
+	// No reference is of these: their bases are the index of functions and the
+	// table of what is at which address.
+	fromIndexed
+	fromBuckets
 	kinds
 )
 
@@ -60,6 +64,8 @@ type references struct {
 	// images and bases are what the references are relative to.
 	images []image
 	bases  [][kinds]uint64 // by image: addresses, by kind
+	// functions are how many functions are in the index, by image.
+	functions []int64
 }
 
 // findReferences finds a file's images, and the references in them.
@@ -67,6 +73,7 @@ func findReferences(file *pages) *references {
 	r := &references{first: make([]uint32, 1, file.size>>regionBits+2)}
 	r.images = findImages(file)
 	r.bases = make([][kinds]uint64, len(r.images))
+	r.functions = make([]int64, len(r.images))
 	for i := range r.images {
 		r.readImage(file, i)
 	}
@@ -131,7 +138,7 @@ func (r *references) readImage(file *pages, number int) {
 	m := &r.images[number]
 	tables := findTables(file, m)
 	if tables != nil {
-		r.bases[number] = tables.bases
+		r.bases[number], r.functions[number] = tables.bases, tables.count
 	}
 	sections := slices.Clone(m.sections)
 	slices.SortStableFunc(sections, func(a, b section) int {

@@ -114,3 +114,33 @@ func programPath(t *testing.T) string {
 	}
 	return path
 }
+
+// What is foretold of a program's table of functions is what the linker wrote.
+func TestBuckets(t *testing.T) {
+	program := testProgram(t)
+	file := newPages(bytes.NewReader(program), int64(len(program)), fewPages)
+	r := findReferences(file)
+	if len(r.images) != 1 || r.functions[0] == 0 {
+		t.Skip("this is no x86-64 ELF file with tables")
+	}
+	place := func(k kind) int64 {
+		at, ok := r.images[0].placeOf(r.bases[0][k])
+		if !ok {
+			t.Fatalf("no base %d", k)
+		}
+		return at
+	}
+	b := &buckets{index: place(fromIndexed), count: r.functions[0], table: place(fromBuckets)}
+	for at := range len(program) / 100 {
+		b.see(program[at*100:(at+1)*100], int64(at*100))
+	}
+	size := int(b.size())
+	if size < 1000 {
+		t.Fatalf("a table of %d bytes", size)
+	}
+	got := make([]byte, size+200)
+	b.foretell(got, b.table-100)
+	if !bytes.Equal(got[100:100+size], program[b.table:][:size]) || !bytes.Equal(got[100+size:], make([]byte, 100)) {
+		t.Error("another table is foretold")
+	}
+}

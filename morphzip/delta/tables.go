@@ -56,6 +56,7 @@ func findTables(file *pages, m *image) *tables {
 func readModule(m *image, words [41]uint64) *tables {
 	const (
 		names, units, files, program, functions, index = 1, 4, 7, 10, 13, 16
+		find                                           = 19
 		text, types, typesEnd, rodata, funcData        = 22, 37, 38, 39, 40
 	)
 	t := &tables{left: maxWords}
@@ -63,6 +64,7 @@ func readModule(m *image, words [41]uint64) *tables {
 	t.bases[fromFiles], t.bases[fromProgram], t.bases[fromFunctions] = words[files], words[program], words[functions]
 	t.bases[fromFuncData], t.bases[fromReadOnly] = words[funcData], words[rodata]
 	t.bases[fromTypes], t.bases[fromTypeList] = words[types], words[types]
+	t.bases[fromIndexed], t.bases[fromBuckets] = words[index], words[find]
 	for k := fromText; k < kinds; k++ {
 		if place, ok := m.placeOf(t.bases[k]); !ok || place >= unfiled {
 			return nil
