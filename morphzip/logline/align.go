@@ -18,15 +18,16 @@ type aligned struct {
 	rows []uint32 // of each value
 	ids  []uint16 // of each value
 	// what was last asked for, and for which column
-	idsFor, numbersFor int
-	forIDs             []uint16
-	forNumbers         []uint64
+	idsFor, numbersFor, recentFor int
+	forIDs                        []uint16
+	forNumbers                    []uint64
+	forRecent                     []int32
 }
 
 func newAligner(t *Table) *aligner {
 	a := &aligner{table: t, columns: make([]aligned, len(t.Columns)+1), of: -1}
 	for i := range a.columns {
-		a.columns[i].idsFor, a.columns[i].numbersFor = -1, -1
+		a.columns[i].idsFor, a.columns[i].numbersFor, a.columns[i].recentFor = -1, -1, -1
 	}
 	return a
 }
@@ -172,27 +173,45 @@ func (a *aligner) ids(other int) []uint16 {
 	return to
 }
 
-func (a *aligner) numbers(other int) []uint64 {
+func (a *aligner) recent(other int) recent {
 	if !a.earlier(other) || other == 0 || !a.table.Columns[other-1].Type.Numeric() {
+		return recent{}
+	}
+	k := &a.columns[other]
+	numbers := a.table.Columns[other-1].Numbers
+	from := a.rows(other - 1)
+	if len(numbers) < len(from) {
+		return recent{}
+	}
+	if k.recentFor != a.of {
+		to, n := k.forRecent[:0], 0
+		for _, r := range a.rows(a.of) {
+			for n < len(from) && from[n] <= r {
+				n++
+			}
+			to = append(to, int32(n)-1)
+		}
+		k.recentFor, k.forRecent = a.of, to
+	}
+	return recent{numbers: numbers, at: k.forRecent, unit: a.unit(other - 1)}
+}
+
+func (a *aligner) numbers(other int) []uint64 {
+	n := a.recent(other)
+	if n.at == nil {
 		return nil
 	}
 	k := &a.columns[other]
 	if k.numbersFor == a.of {
 		return k.forNumbers
 	}
-	unit := a.unit(other - 1)
-	numbers := a.table.Columns[other-1].Numbers
-	from, n, last := a.rows(other-1), 0, uint64(0)
-	if len(numbers) < len(from) {
-		return nil
-	}
 	to := k.forNumbers[:0]
-	for _, r := range a.rows(a.of) {
-		for n < len(from) && from[n] <= r {
-			last = numbers[n] * unit
-			n++
+	for _, i := range n.at {
+		v := uint64(0)
+		if i >= 0 {
+			v = n.numbers[i] * n.unit
 		}
-		to = append(to, last)
+		to = append(to, v)
 	}
 	k.numbersFor, k.forNumbers = a.of, to
 	return to

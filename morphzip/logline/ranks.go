@@ -6,16 +6,21 @@ package logline
 
 // The ways to guess.
 const (
-	wayLast    = iota // the value before
-	waySecond         // the one before that
-	wayThird          // and the one before that
-	waySlot           // the last in the same slot
-	wayOne            // what followed the value before
-	wayTwo            // what followed the two before
-	wayContext        // what came with the first context's value
-	wayOther          // what came with the second context's value
-	wayEqual          // the first column's number
-	waySame           // the second column's number
+	wayLast        = iota // the value before
+	waySecond             // the one before that
+	wayThird              // and the one before that
+	waySlot               // the last in the same slot
+	wayStep               // the value before and the step that the slot had last
+	wayOne                // what followed the value before
+	wayTwo                // what followed the two before
+	wayContext            // what came with the first context's value
+	wayOther              // what came with the second context's value
+	wayEqual              // the first column's number
+	wayEqualSecond        // the one before that
+	wayEqualThird         // and the one before that
+	waySame               // the second column's number
+	waySameSecond         // the one before that
+	waySameThird          // and the one before that
 
 	ways
 )
@@ -31,7 +36,7 @@ type ranker struct {
 	one, two, context, other memory
 	scores                   [slotKinds][ways]uint8
 	best                     [slotKinds]int8 // the way with the highest score, −1 is none
-	slots                    [slotKinds]uint64
+	slots, steps             [slotKinds]uint64
 	last                     [3]uint64
 	guess                    [ways]uint64
 	recent                   uint8 // the last two values' ranks: whether the first guess was right
@@ -39,7 +44,7 @@ type ranker struct {
 
 	kinds         []uint8 // each value's slot
 	first, second []uint16
-	equal, same   []uint64
+	equal, same   recent
 	cells         [4]*uint64
 }
 
@@ -59,13 +64,14 @@ func (e *encoder) equals(v []uint64, r relatives) (first, second int) {
 	}
 	most, more := len(v)/64, len(v)/64
 	for _, c := range r.candidates() {
-		numbers := r.numbers(c)
-		if len(numbers) < len(v) {
+		numbers := r.recent(c)
+		if len(numbers.at) < len(v) {
 			continue
 		}
 		n := 0
+		var guess [3]uint64
 		for i, x := range v {
-			if numbers[i] == x {
+			if numbers.fill(guess[:], i); guess[0] == x || guess[1] == x || guess[2] == x {
 				n++
 			}
 		}
@@ -76,6 +82,25 @@ func (e *encoder) equals(v []uint64, r relatives) (first, second int) {
 		}
 	}
 	return first, second
+}
+
+// recent are the numbers of another column, and where the one is that belongs to
+// each value: the same row's or the last before it.
+type recent struct {
+	numbers []uint64
+	at      []int32 // −1 is none
+	unit    uint64  // what the numbers are multiplied by
+}
+
+// fill gives that number for value i, the one before it and the one before that.
+func (n *recent) fill(to []uint64, i int) {
+	at := int(n.at[i])
+	for k := range to[:3] {
+		to[k] = 0
+		if at-k >= 0 {
+			to[k] = n.numbers[at-k] * n.unit
+		}
+	}
 }
 
 // rankedCost estimates, in 256ths of a bit, what a series takes.
@@ -114,10 +139,10 @@ func (g *ranker) begin(s sources, r relatives, n int) bool {
 		for w := range g.scores[k] {
 			g.scores[k][w] = 64
 		}
-		g.best[k], g.slots[k] = wayLast, 0
+		g.best[k], g.slots[k], g.steps[k] = wayLast, 0, 0
 	}
 	g.last, g.guess, g.recent = [3]uint64{}, [ways]uint64{}, 0
-	g.kinds, g.first, g.second, g.equal, g.same = nil, nil, nil, nil, nil
+	g.kinds, g.first, g.second, g.equal, g.same = nil, nil, nil, recent{}, recent{}
 	if r == nil {
 		return true
 	}
@@ -133,12 +158,12 @@ func (g *ranker) begin(s sources, r relatives, n int) bool {
 		ok = ok && len(v) >= n
 		return v
 	}
-	numbers := func(c int) []uint64 {
+	numbers := func(c int) recent {
 		if c < 0 {
-			return nil
+			return recent{}
 		}
-		v := r.numbers(c)
-		ok = ok && len(v) >= n
+		v := r.recent(c)
+		ok = ok && len(v.at) >= n
 		return v
 	}
 	g.first, g.second, g.equal, g.same = ids(s.context), ids(s.other), numbers(s.equal), numbers(s.same)
@@ -156,6 +181,7 @@ func (g *ranker) prepare(i int) {
 	g.cells[1] = &g.two[fold(g.last[0]+g.last[1]*seed+slot)]
 	g.guess[wayLast], g.guess[waySecond], g.guess[wayThird] = g.last[0], g.last[1], g.last[2]
 	g.guess[waySlot] = g.slots[g.slot]
+	g.guess[wayStep] = g.last[0] + g.steps[g.slot]
 	g.guess[wayOne], g.guess[wayTwo] = *g.cells[0], *g.cells[1]
 	if g.first != nil {
 		g.cells[2] = &g.context[fold(uint64(g.first[i])+slot<<16)]
@@ -165,11 +191,11 @@ func (g *ranker) prepare(i int) {
 		g.cells[3] = &g.other[fold(uint64(g.second[i])+slot<<16)]
 		g.guess[wayOther] = *g.cells[3]
 	}
-	if g.equal != nil {
-		g.guess[wayEqual] = g.equal[i]
+	if g.equal.at != nil {
+		g.equal.fill(g.guess[wayEqual:waySame], i)
 	}
-	if g.same != nil {
-		g.guess[waySame] = g.same[i]
+	if g.same.at != nil {
+		g.same.fill(g.guess[waySame:], i)
 	}
 }
 
@@ -222,7 +248,7 @@ func (g *ranker) learn(v uint64, right bool) {
 	if g.second != nil {
 		*g.cells[3] = v
 	}
-	g.slots[g.slot] = v
+	g.slots[g.slot], g.steps[g.slot] = v, v-g.last[0]
 	g.last[2], g.last[1], g.last[0] = g.last[1], g.last[0], v
 	g.recent = g.recent << 1 & 3
 	if right {

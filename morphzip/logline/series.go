@@ -80,6 +80,8 @@ type relatives interface {
 	// numbers the value; nil where there are none.
 	ids(other int) []uint16
 	numbers(other int) []uint64
+	// recent returns the column's numbers and where the value's is among them.
+	recent(other int) recent
 	// kinds tells the slot of each value.
 	kinds() []uint8
 }
