@@ -47,6 +47,9 @@ func (m *mixer) learn(inputs []int32, y int, first, last, decay int) {
 		m.seen[m.at]++
 	}
 	err := int64((y<<16)-y-m.p) * int64(rate)
+	if err*maxLogit < 1<<21 && err*maxLogit > -1<<21 {
+		return // no weight would change
+	}
 	w := m.weights[m.at*m.n : m.at*m.n+m.n]
 	inputs = inputs[:len(w)]
 	for i, x := range inputs {

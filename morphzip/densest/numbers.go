@@ -73,7 +73,7 @@ func (m *lineModel) time(s *slot, f form, v span) error {
 	l := &m.line
 	var now moment
 	if !m.c.decoding {
-		_, now, _ = parseTime(m.buf[v.from:v.to])
+		now = f.read(m.buf[v.from:v.to])
 	}
 	*m.kind = 2
 	k := len(l.times)
@@ -96,10 +96,12 @@ func (m *lineModel) time(s *slot, f form, v span) error {
 	c[5] = mixHash(mixHash(base, uint64(l.id)+1), uint64(st.symbols&0xff)+3<<32)
 	c[6] = mixHash(mixHash(base, uint64(l.ids[0])+1), uint64(st.symbols&0xff)+4<<32)
 	c[7] = mixHash(base, uint64(l.ids[0])+5<<32)
-	if k == 0 {
+	// Others than the first may follow themselves better than the first.
+	own := k == 0 || st.ownCost < st.rowCost
+	if own {
 		c[8] = mixHash(mixHash(base, uint64(l.id)), mixHash(uint64(l.ids[0]), uint64(l.ids[1])+6<<32))
 		d := (now.seconds-st.last.seconds)*scale + now.fraction - st.last.fraction
-		d, symbol := m.numbers.code(m.c, 0, &c, d)
+		d, symbol := m.numbers.code(m.c, min(k, 1)*3, &c, d)
 		st.symbols = st.symbols<<8 | uint64(symbol)
 		if d > 1<<58 || d < -1<<58 {
 			return ErrCorrupt
@@ -140,6 +142,13 @@ func (m *lineModel) time(s *slot, f form, v span) error {
 			now = moment{seconds, fraction}
 		}
 	}
+	if k > 0 && !daysOnly(f) {
+		offset := now.seconds - l.times[0].seconds
+		st.rowCost += cost(offset-st.rowOffset) - st.rowCost>>3
+		st.ownCost += cost(now.seconds-st.last.seconds) - st.ownCost>>3
+		st.rowOffset = offset
+		st.offset = offset
+	}
 	st.last = now
 	l.times = append(l.times, now)
 	if k == 0 {
@@ -155,6 +164,14 @@ func (m *lineModel) time(s *slot, f form, v span) error {
 	return nil
 }
 
+// cost is about how many bits a difference takes.
+func cost(d int64) int {
+	if d < 0 {
+		d = -d
+	}
+	return bits.Len64(uint64(d)) * 16
+}
+
 func daysOnly(f form) bool {
 	l := layouts[f.layout]
 	return l == "Y-M-D" || l == "Y.M.D" || l == "Y/M/D"
@@ -165,6 +182,9 @@ type timeState struct {
 	last    moment
 	offset  int64
 	symbols uint64
+	// What it would cost to follow the first of the line, or its own last.
+	rowCost, ownCost int
+	rowOffset        int64
 }
 
 func (m *lineModel) timeState(k int, f form) *timeState {

@@ -64,11 +64,11 @@ func init() {
 }
 
 // tokenize splits a line.
-func tokenize(line []byte, at int32, tokens []token) []token {
+func tokenize(line []byte, at int32, tokens []token, short bool) []token {
 	i := 0
 	for i < len(line) {
 		if i == 0 || !isWord(line[i-1]) {
-			if f, m, n := parseTime(line[i:]); n > 0 && (i+n == len(line) || !isWord(line[i+n])) {
+			if f, m, n := parseTime(line[i:], short); n > 0 {
 				if b, ok := f.appendTime(nil, m); ok && bytes.Equal(b, line[i:i+n]) {
 					tokens = append(tokens, token{span: span{at + int32(i), at + int32(i+n)}, kind: instant, form: f})
 					i += n
@@ -92,7 +92,7 @@ func tokenize(line []byte, at int32, tokens []token) []token {
 			}
 			j++
 			if j < len(line) && isDigit(line[j]) && !isWord(line[j-1]) && j+8 < len(line) {
-				if _, _, n := parseTime(line[j:]); n > 0 && (j+n == len(line) || !isWord(line[j+n])) {
+				if _, _, n := parseTime(line[j:], short); n > 0 {
 					break
 				}
 			}
@@ -148,6 +148,21 @@ const (
 	fewestLines = 8
 )
 
+// short tells whether points of time without padding are in the first lines.
+func short(block []byte) bool {
+	block = block[:min(len(block), 1<<20)]
+	for len(block) > 0 {
+		line, rest, _ := bytes.Cut(block, []byte{'\n'})
+		for _, t := range tokenize(line[:min(len(line), 80)], 0, nil, false) {
+			if t.kind == instant && unpadded[t.form.layout] {
+				return true
+			}
+		}
+		block = rest
+	}
+	return false
+}
+
 // split cuts the block into rows and clusters them; it returns nil when they
 // are not lines with templates.
 func split(block []byte) *splitter {
@@ -156,6 +171,7 @@ func split(block []byte) *splitter {
 	if lines < fewestLines || bytes.IndexByte(block[:min(len(block), 1<<16)], 0) >= 0 {
 		return nil
 	}
+	short := short(block)
 	for at := 0; at < len(block); {
 		n := bytes.IndexByte(block[at:], '\n')
 		end := at + n
@@ -165,7 +181,7 @@ func split(block []byte) *splitter {
 		if end-at > longestLine {
 			return nil
 		}
-		s.rows = append(s.rows, row{start: int32(at), end: int32(end), tokens: tokenize(block[at:end], int32(at), nil)})
+		s.rows = append(s.rows, row{start: int32(at), end: int32(end), tokens: tokenize(block[at:end], int32(at), nil, short)})
 		at = end + 1
 	}
 	seen := map[uint64]*cluster{}

@@ -15,6 +15,7 @@ var layouts = []string{
 	"y/M/D h:m:s",
 	"y-M-D h:m:s",
 	"b e h:m:s",
+	"b L h:m:s",
 	"b D h:m:s",
 	"a b D h:m:s Y",
 	"a b e h:m:s Y",
@@ -29,6 +30,8 @@ var layouts = []string{
 	"YMD hms",
 	"YMD-h:m:s",
 	"YMD-H:N:S",
+	"Y-M-D H:N:S",
+	"D/b/Y H:N:S",
 	"Y/K/L:h:m:s",
 	"Y/K/L:H:N:S",
 	"Y-M-D",
@@ -94,12 +97,33 @@ func nameAt(b []byte, i int, names string) (int, bool) {
 	return 0, false
 }
 
+// unpadded tells of the layouts with numbers that are not padded.
+var unpadded [64]bool
+
+func init() {
+	for i, l := range layouts {
+		unpadded[i] = strings.ContainsAny(l, "HNSKL")
+	}
+}
+
 // parseTime recognises a point of time at b's start, and returns its length.
-func parseTime(b []byte) (form, moment, int) {
+// Where layouts with and without padding fit, short prefers the latter.
+func parseTime(b []byte, short bool) (form, moment, int) {
+	f, m, n := parseAs(b, short)
+	if n == 0 && short {
+		return parseAs(b, false)
+	}
+	return f, m, n
+}
+
+func parseAs(b []byte, short bool) (form, moment, int) {
 	if len(b) < 8 || !(isDigit(b[0]) || b[0] >= 'A' && b[0] <= 'W') {
 		return form{}, moment{}, 0
 	}
 	for l := 1; l < len(layouts); l++ {
+		if short && !unpadded[l] {
+			continue
+		}
 		m, n, ok := parseLayout(b, layouts[l])
 		if !ok || n < len(b) && isDigit(b[n]) {
 			continue
@@ -351,4 +375,14 @@ func appendPadded(b []byte, v int64, width int) []byte {
 		width--
 	}
 	return append(b, digits[i:]...)
+}
+
+// read parses what was recognised as of this form before.
+func (f form) read(b []byte) moment {
+	m, n, _ := parseLayout(b, layouts[f.layout])
+	if f.digits > 0 {
+		v, _ := number(b, n+1, 10)
+		m.fraction = int64(v)
+	}
+	return m
 }
