@@ -51,7 +51,7 @@ type shape struct {
 	bytewise  bool // whole bytes are coded, by codeByte
 }
 
-const perHashed = 3
+const perHashed = 2
 
 func newPredictor(t *table, s shape) *predictor {
 	n := s.hashed*perHashed + len(s.direct)*2 + 1
@@ -157,14 +157,14 @@ func (p *predictor) predict() int {
 		c := cells[b+p.node]
 		n := c >> 8 & 127
 		if n == 0 {
-			in = append(in, 0, 0, 0)
+			in = append(in, 0, 0)
 			continue
 		}
 		known++
 		direct := int32(stretchTable[c>>16])
 		s := history(c)
 		q := p.indirect[i][s] >> 16
-		in = append(in, int32(stretchTable[q]), direct*confidence[n]>>8, (int32(q)-oneHalf)>>T[9])
+		in = append(in, int32(stretchTable[q]), direct*confidence[n]>>8)
 	}
 	for i, at := range p.directAt {
 		if at < 0 {
