@@ -28,20 +28,20 @@ func TestDamagedUnits(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "store")
-			s := open(t, path, Options{BlockSize: 8 << 10, CompactionShare: -1})
+			s := open(t, path, Options{BlockSize: 64 << 10, CompactionShare: -1})
 			r := rand.New(rand.NewSource(1))
 			var lines []string
 			for i := range 300 {
-				lines = append(lines, fmt.Sprintf("%d %x\n", i, r.Uint64())+logLine(r, i))
+				lines = append(lines, fmt.Sprintf("%d %x\n", i, random(int64(i), 300))+logLine(r, i))
 				appendText(t, s, "log", lines[i])
 			}
-			eventually(t, "blocks", func() bool { tail, blocks := s.totals("log"); return tail.original < 8<<10 && blocks.units > 2 })
+			eventually(t, "blocks", func() bool { tail, blocks := s.totals("log"); return tail.original < 64<<10 && blocks.units > 2 })
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
 			}
 			garble(t, path, c.bucket, c.at)
 			warned := 0
-			s = open(t, path, Options{BlockSize: 8 << 10, CompactionShare: -1, Warn: func(err error) {
+			s = open(t, path, Options{BlockSize: 64 << 10, CompactionShare: -1, Warn: func(err error) {
 				if !errors.Is(err, ErrDamaged) {
 					t.Error(err)
 				}
@@ -70,7 +70,7 @@ func TestDamagedUnits(t *testing.T) {
 			for i := range 300 {
 				appendText(t, s, "log", lines[i])
 			}
-			eventually(t, "blocks", func() bool { tail, _ := s.totals("log"); return tail.original < 8<<10 })
+			eventually(t, "blocks", func() bool { tail, _ := s.totals("log"); return tail.original < 64<<10 })
 			if got := text(t, s, "log", all); !strings.HasSuffix(got, want) {
 				t.Error("what was appended after the damage is not there")
 			}
