@@ -59,14 +59,17 @@ func (b *body) describe() header {
 		first: b.sequences[0], last: b.sequences[last], entries: uint64(b.len()),
 		since: b.times[0], until: b.times[0],
 	}
+	var open [256]bool
 	for i, data := range b.data {
 		h.since, h.until = min(h.since, b.times[i]), max(h.until, b.times[i])
 		h.data += uint64(len(data))
 		h.newlines += uint64(bytes.Count(data, newline))
 		if len(data) > 0 {
 			h.endsLine = data[len(data)-1] == '\n'
+			open[b.kinds[i]] = !h.endsLine
 		}
 	}
+	h.whole = open == [256]bool{}
 	return h
 }
 

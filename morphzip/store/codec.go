@@ -8,6 +8,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/entroos/entroos/morphzip"
+	"github.com/entroos/entroos/morphzip/filter"
 )
 
 // method is how a section is coded.
@@ -74,12 +75,34 @@ func (c *codec) encodeBatch(b *body, d dictionary) (header, []byte, error) {
 type blockEncoder struct {
 	level   uint64
 	encoder *morphzip.Encoder
+	filter  filter.Builder
 	facts   *facts
+}
+
+const (
+	// A block's filter takes such a part of its payload at most, and of its data.
+	filterShare = 48
+	filterData  = 512
+	// From so many bytes on it is worth a filter.
+	filterMin = 64
+)
+
+// addFilter adds a filter of the kinds' data, which are whole lines each.
+func (e *blockEncoder) addFilter(h *header, kinds [][]byte, payload int) {
+	size := min(payload/filterShare, int(h.data)/filterData, morphzip.MaxFilter/2)
+	if !h.whole || size < filterMin {
+		return
+	}
+	e.filter.Begin(size, true)
+	for _, data := range kinds {
+		e.filter.Write(data)
+	}
+	h.filter = e.filter.Append(nil)
 }
 
 func newBlockEncoder(level uint64, f *facts) (*blockEncoder, error) {
 	encoder, err := morphzip.NewEncoder(morphzip.Options{Level: morphzip.Level(level), Observe: f.block})
-	return &blockEncoder{level, encoder, f}, err
+	return &blockEncoder{level: level, encoder: encoder, facts: f}, err
 }
 
 // encode gives the header and the payload of a block.
@@ -103,6 +126,7 @@ func (e *blockEncoder) encode(b *body) (header, []byte) {
 		s.stored = uint64(len(payload) - begin)
 		h.sections = append(h.sections, s)
 	}
+	e.addFilter(&h, parts[1:], len(payload))
 	h.describePayload(payload)
 	return h, payload
 }

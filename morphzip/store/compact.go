@@ -11,7 +11,7 @@ import (
 const (
 	// denseSize is how many bytes of entries a dense block has, about. It is
 	// what bounds compaction's memory, and how long a reader waits for one.
-	denseSize = 4 << 20
+	denseSize = 2 << 20
 	// Where there is less than half of it, blocks wait for more for so many
 	// times CompactAfter.
 	compactPatience = 24

@@ -3,6 +3,8 @@ package store
 import (
 	"math/rand"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -60,4 +62,45 @@ func TestCompaction(t *testing.T) {
 	if got := text(t, s, "log", all); got != want.String() {
 		t.Errorf("%d bytes, not %d", len(got), want.Len())
 	}
+}
+
+// TestCompactionMemory makes one dense block of the largest size.
+func TestCompactionMemory(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "store"), Options{CompactionShare: -1, CompactAfter: time.Nanosecond})
+	r := rand.New(rand.NewSource(1))
+	a := s.Appender("log")
+	written := 0
+	for i := 0; written < denseSize+denseSize/4; i++ {
+		line := logLine(r, i)
+		written += len(line)
+		if err := a.Write(time.Now(), Stdout, []byte(line)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := a.Close(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "blocks", func() bool { tail, _ := s.totals("log"); return tail.original < 1<<20 })
+	debug.FreeOSMemory()
+	before := taken()
+	dense, err := newBlockEncoder(levelDense, &s.facts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.compactOne(dense); err != nil {
+		t.Fatal(err)
+	}
+	after := taken()
+	_, blocks := s.totals("log")
+	t.Logf("%d MB, to %d bytes of %d", (after-before)>>20, blocks.stored, blocks.original)
+	if after > before+64<<20 {
+		t.Errorf("compaction took %d MB", (after-before)>>20)
+	}
+}
+
+// taken is how much memory Go has of the kernel.
+func taken() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.Sys - m.HeapReleased
 }

@@ -3,8 +3,11 @@ package store
 import (
 	"bytes"
 	"fmt"
-	"regexp"
+	"strings"
 	"time"
+
+	"github.com/entroos/entroos/morphzip/filter"
+	"github.com/entroos/entroos/morphzip/search"
 )
 
 // Grep says which lines match. A line is what one kind of entries has between
@@ -24,26 +27,60 @@ type Grep struct {
 // taken as several.
 const maxLine = 1 << 20
 
-// Matcher gives what decides of a line, without its newline.
-func (g *Grep) Matcher() (func(line []byte) bool, error) {
-	match := func(line []byte) bool { return bytes.Contains(line, []byte(g.Pattern)) }
+// query makes a query of the pattern. No line has a newline.
+func (g *Grep) query() (*search.Query, error) {
 	if g.Expression {
-		expression, err := regexp.Compile(g.Pattern)
+		q, err := search.Expression(false, g.Pattern)
 		if err != nil {
 			return nil, fmt.Errorf("expression: %w", err)
 		}
-		match = expression.Match
+		return q, nil
+	}
+	if strings.Contains(g.Pattern, "\n") {
+		return search.Expression(false, `[^\s\S]`)
+	}
+	return search.Literal(false, []byte(g.Pattern)), nil
+}
+
+// Matcher gives what decides of a line, without its newline.
+func (g *Grep) Matcher() (func(line []byte) bool, error) {
+	q, err := g.query()
+	if err != nil {
+		return nil, err
 	}
 	if g.Invert {
-		plain := match
-		match = func(line []byte) bool { return !plain(line) }
+		return func(line []byte) bool { return !q.Match(line) }, nil
 	}
-	return match, nil
+	return q.Match, nil
 }
+
+// skipBy has the reader leave out units that have no line that matches: those of
+// whole lines, by their filters, while no line is open.
+func (r *streamReader) skipBy(l *lines) error {
+	if r.query.Grep.Invert {
+		return nil
+	}
+	q, err := r.query.Grep.query()
+	if err != nil {
+		return err
+	}
+	r.useless = func(h *header) bool {
+		if !h.whole || len(h.filter) == 0 || l.anyOpen() {
+			return false
+		}
+		f, err := filter.Parse(h.filter)
+		return err == nil && !q.MayMatch(&f)
+	}
+	return nil
+}
+
+// anyOpen says whether a line has begun.
+func (l *lines) anyOpen() bool { return l.open != [256]*line{} }
 
 // lines assembles the lines of a stream's kinds.
 type lines struct {
 	open  [256]*line // those that have begun
+	first uint64     // the sequence number of the first that finish visits; 0 is before it
 	visit func(line) error
 }
 
@@ -100,6 +137,9 @@ func (l *lines) finish() error {
 		}
 		open := l.open[first]
 		l.open[first] = nil
+		if l.first == 0 {
+			l.first = open.sequence
+		}
 		if err := l.visit(*open); err != nil {
 			return err
 		}
@@ -138,6 +178,9 @@ func (r *streamReader) grep(visit func(Entry) error) error {
 		begin = place{}
 		return visit(Entry{Sequence: l.sequence, Time: l.at, Kind: l.kind, Data: l.data})
 	})
+	if err := r.skipBy(lines); err != nil {
+		return err
+	}
 	if err := r.run(func(e Entry) error { return lines.add(e, 0) }); err != nil {
 		return err
 	}
@@ -172,6 +215,9 @@ func (r *streamReader) lastLines(n int64, matching func(func(line) error) *lines
 				m.from = min(m.from, l.sequence)
 			}
 		}
+		if pass.first > 0 {
+			m.from = min(m.from, pass.first)
+		}
 		if int64(len(ring)) < n {
 			ring = append(ring, m)
 			return nil
@@ -180,6 +226,9 @@ func (r *streamReader) lastLines(n int64, matching func(func(line) error) *lines
 		oldest = (oldest + 1) % len(ring)
 		return nil
 	})
+	if err := r.skipBy(pass); err != nil {
+		return place{}, err
+	}
 	from := r.next
 	if err := r.readTo(r.end, func(e Entry) error { return pass.add(e, 0) }); err != nil {
 		return place{}, err

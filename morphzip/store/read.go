@@ -64,7 +64,8 @@ type streamReader struct {
 	since, until int64  // times, microseconds
 	returned     uint64
 	decoded      uint64
-	block        uint64 // the largest unit that was decoded
+	block        uint64             // the largest unit that was decoded
+	useless      func(*header) bool // tells units of which nothing is wanted; nil is none
 }
 
 const (
@@ -164,7 +165,7 @@ func (r *streamReader) readTo(end uint64, visit func(Entry) error) error {
 		switch {
 		case h != nil && h.first > end:
 			return nil
-		case h != nil && r.outside(h):
+		case h != nil && (r.outside(h) || r.useless != nil && r.useless(h)):
 			r.next, r.skip = h.last+1, 0
 		case h != nil:
 			if err := r.visitUnit(u, end, visit); err != nil {

@@ -33,6 +33,8 @@ type header struct {
 	endsLine     bool   // the last byte of the data is a newline
 	inline       bool   // the payload follows the header, and is not in pieces
 	broken       bool   // the header itself is damaged
+	whole        bool   // the data of each kind ends with a newline
+	filter       []byte // of package filter, of the data; empty is none
 	level        uint64 // 0 is a batch
 	dictionary   uint64 // 0 is none
 	sections     []section
@@ -52,6 +54,7 @@ const (
 
 	flagEndsLine = 1
 	flagInline   = 2
+	flagWhole    = 4
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -65,6 +68,9 @@ func (h *header) append(dst []byte) []byte {
 	if h.inline {
 		flags |= flagInline
 	}
+	if h.whole {
+		flags |= flagWhole
+	}
 	dst = append(dst, unitFormat, flags)
 	for _, n := range []uint64{
 		h.last - h.first, h.entries, equations.Zigzag(h.since), uint64(h.until - h.since), h.data, h.newlines,
@@ -77,6 +83,7 @@ func (h *header) append(dst []byte) []byte {
 		dst = binary.AppendUvarint(dst, s.raw)
 		dst = binary.AppendUvarint(dst, s.stored)
 	}
+	dst = append(binary.AppendUvarint(dst, uint64(len(h.filter))), h.filter...)
 	dst = binary.LittleEndian.AppendUint32(dst, h.payloadSum)
 	return binary.LittleEndian.AppendUint32(dst, crc32.Checksum(dst[begin:], castagnoli))
 }
@@ -103,11 +110,12 @@ func parseHeader(first uint64, raw []byte) (h header, err error) {
 	h.data, h.newlines = r.uvarint(), r.uvarint()
 	h.level, h.dictionary = r.uvarint(), r.uvarint()
 	n := r.uvarint()
-	if r.bad || flags > flagEndsLine|flagInline || h.last < first || h.entries == 0 || h.entries > maxEntries || h.entries-1 > span ||
+	if r.bad || flags > flagEndsLine|flagInline|flagWhole || h.last < first || h.entries == 0 || h.entries > maxEntries || h.entries-1 > span ||
 		h.until < h.since || h.data > maxUnitData || h.newlines > h.data || n == 0 || n > maxSections {
 		return h, damaged("header")
 	}
 	h.endsLine, h.inline = flags&flagEndsLine != 0, flags&flagInline != 0
+	h.whole = flags&flagWhole != 0
 	h.sections = make([]section, n)
 	var body uint64
 	for i := range h.sections {
@@ -118,6 +126,11 @@ func parseHeader(first uint64, raw []byte) (h header, err error) {
 		h.sections[i] = s
 		h.payload += s.stored
 		body += s.raw
+	}
+	if n := r.uvarint(); n <= uint64(len(r.rest)) {
+		h.filter, r.rest = bytes.Clone(r.rest[:n]), r.rest[n:]
+	} else {
+		r.bad = true
 	}
 	h.payloadSum = r.uint32()
 	h.size = len(raw) - len(r.rest)
