@@ -7,6 +7,7 @@ import (
 	"github.com/klauspost/compress/fse"
 
 	"github.com/entroos/entroos/equations"
+	"github.com/entroos/entroos/morphzip/dense"
 	"github.com/entroos/entroos/morphzip/densest"
 	"github.com/entroos/entroos/morphzip/logline"
 	"github.com/entroos/entroos/morphzip/mixing"
@@ -82,6 +83,18 @@ func logLineEffort(level Level) int {
 
 func estimateLogLine(_ Level, s *sample) (bits, header float64) {
 	coded, ok := logline.Encode(nil, s.bytes, logline.Fast)
+	if !ok {
+		return s.unfit(), 0
+	}
+	return s.bits(len(coded)), 0
+}
+
+func encodeDense(level Level, dst, block []byte) ([]byte, bool) {
+	return dense.Encode(dst, block, int(level))
+}
+
+func estimateDense(level Level, s *sample) (bits, header float64) {
+	coded, ok := encodeDense(level, nil, s.bytes)
 	if !ok {
 		return s.unfit(), 0
 	}

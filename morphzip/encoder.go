@@ -135,6 +135,16 @@ func (e *Encoder) encode(dst []byte, b *rawBlock) ([]byte, *Report) {
 // too: one block in so many. The smaller is kept.
 const bothWays = 64
 
+// tryPlain says whether it is a block's turn. From Dense on, where coding takes
+// long, it is the last of 64: a small file has none.
+func (l Level) tryPlain(number uint64) bool {
+	turn := uint64(0)
+	if l.serial() {
+		turn = bothWays - 1
+	}
+	return number%bothWays == turn
+}
+
 // encodeRest appends what is left of a block, coded by the method that is
 // estimated to take the fewest bits.
 func (e *Encoder) encodeRest(dst []byte, b *rawBlock, report *Report) []byte {
@@ -162,7 +172,7 @@ func (e *Encoder) encodeRest(dst []byte, b *rawBlock, report *Report) []byte {
 	report.Chosen, report.Method = chosen, report.Methods[chosen]
 	morphed := len(dst) - start
 	doubtful := 8*float64(morphed) > 0.95*(report.Bits[0]+report.Headers[0])
-	if coded && chosen != 0 && (doubtful || b.number%bothWays == 0) {
+	if coded && chosen != 0 && (doubtful || e.level.tryPlain(b.number)) {
 		// Behind the morphed one, to keep the smaller.
 		all, ok := report.Methods[0].of().encode(e.level, dst, block)
 		plain := len(all) - len(dst)

@@ -3,6 +3,7 @@ package morphzip
 import (
 	"fmt"
 
+	"github.com/entroos/entroos/morphzip/dense"
 	"github.com/entroos/entroos/morphzip/densest"
 	"github.com/entroos/entroos/morphzip/logline"
 	"github.com/entroos/entroos/morphzip/mixing"
@@ -35,8 +36,8 @@ var plans = [...][]Method{
 	4: {Zstd, Stored, OrderZero, LogLine, ColumnsZstd, X86Zstd},
 	5: {Zstd, Stored, OrderZero, LogLine, ColumnsZstd, X86Zstd},
 	6: {Zstd, Stored, OrderZero, LogLine, ColumnsZstd, X86Zstd},
-	7: {Mixing, Stored, LogLine, ColumnsMixing, X86Mixing},
-	8: {Mixing, Stored, LogLine, ColumnsMixing, X86Mixing},
+	7: {Mixing, Stored, DenseLines, ColumnsMixing, X86Mixing},
+	8: {Mixing, Stored, DenseLines, ColumnsMixing, X86Mixing},
 	9: {Mixing, Stored, ColumnsMixing, X86Mixing, DensestBytes},
 }
 
@@ -62,6 +63,7 @@ func init() {
 		OrderZero:     {"order-0", encodeOrderZero, decodeOrderZero, estimateOrderZero},
 		Mixing:        {"mixing", encodeMixing, mixing.Decode, estimateMixing},
 		LogLine:       {"log lines", encodeLogLine, logline.Decode, estimateLogLine},
+		DenseLines:    {"dense lines", encodeDense, dense.Decode, estimateDense},
 		DensestBytes:  {"densest", encodeDensest, densest.Decode, estimateDensest},
 		ColumnsZstd:   columnsMorph.method("columns, zstd", encodeZstd, encodeZstdFast, estimateZstd, decodeZstd),
 		ColumnsMixing: columnsMorph.method("columns, mixing", encodeMixing, encodeMixing, estimateMixing, mixing.Decode),
