@@ -23,20 +23,20 @@ const golden = "testdata/golden"
 func goldenFiles(t *testing.T) map[string][]byte {
 	files := map[string][]byte{}
 	for name, content := range map[string][]byte{
-		"empty": {}, "byte": {'x'}, "log": logLines(400), "binary": records(3000), "code": code(6000), "random": random(3000),
+		"empty": {}, "byte": {'x'}, "log": logLines(100), "binary": records(300), "code": code(500), "random": random(500),
 		"runs": slices.Concat(logLines(20), make([]byte, 5*minRun), []byte("island"), bytes.Repeat([]byte{255}, 2*minRun)),
-		"skew": skewed(20_000), "json": jsonLines(200),
+		"skew": skewed(4000), "json": jsonLines(40),
 	} {
 		for level := Fastest; level <= Densest; level++ {
 			files[fmt.Sprintf("%s%v.mz", name, level)] = compress(t, content, Options{Level: level})
 		}
 	}
 	// Blocks, parts, an index with filters.
-	files["parts.mz"] = slices.Concat(compress(t, logLines(600), Options{Level: 3, BlockSize: 8 << 10}), compress(t, random(500), Options{Level: 1}))
+	files["parts.mz"] = slices.Concat(compress(t, logLines(200), Options{Level: 3, BlockSize: minBlockSize}), compress(t, random(500), Options{Level: 1}))
 	// Each method of bytes alone, chosen or not.
 	for m, content := range map[Method][]byte{
-		Stored: random(300), Zstd: logLines(50), OrderZero: skewed(5000), Mixing: logLines(50), LogLine: logLines(100), DenseLines: logLines(100),
-		DensestBytes: logLines(50), ColumnsZstd: records(3000), ColumnsMixing: records(3000), X86Zstd: code(6000), X86Mixing: code(6000),
+		Stored: random(300), Zstd: logLines(50), OrderZero: skewed(3000), Mixing: logLines(50), LogLine: logLines(100), DenseLines: logLines(100),
+		DensestBytes: logLines(50), ColumnsZstd: records(500), ColumnsMixing: records(500), X86Zstd: code(600), X86Mixing: code(600),
 	} {
 		payload, ok := m.of().encode(8, nil, content)
 		if !ok {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
@@ -85,6 +86,9 @@ func newMzCompressCommand(env *environment) *cobra.Command {
 
 func (f *mzFlags) compress(ctx context.Context, env *environment, names []string) error {
 	env.noProgress = f.quiet
+	if f.level == morphzip.Dense { // which is for little memory
+		defer debug.SetGCPercent(debug.SetGCPercent(25))
+	}
 	if f.append {
 		if f.output == "" || f.stdout {
 			return errors.New("--append needs the file to append to: -o FILE")
