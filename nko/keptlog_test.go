@@ -4,7 +4,6 @@ package nko
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -243,10 +242,18 @@ func TestSupervisorKeepsLogs(t *testing.T) {
 	if err := sup.Remove("after"); err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(after.Log().Kept(t.Context()), sup.CloseLogs(t.Context())); err != nil {
+	if err := after.Log().Kept(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for stream, want := range map[string]string{"service/before": "early\n", "service/after": "late\n"} {
+	again, err := sup.Add(ServiceSpec{Name: "after", Process: sh("echo again; exec sleep 1000")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it is back", func() bool { return logText(t, again.Log(), all) == "late\nagain\n" })
+	if err := sup.CloseLogs(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for stream, want := range map[string]string{"service/before": "early\n", "service/after": "late\nagain\n"} {
 		got := ""
 		if err := logs.Read(t.Context(), stream, all, func(e store.Entry) error { got += string(e.Data); return nil }); err != nil || got != want {
 			t.Errorf("%s: %q, %v", stream, got, err)

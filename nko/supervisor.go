@@ -30,6 +30,7 @@ type Supervisor struct {
 	stopping bool
 	logs     *store.Store // nil until KeepLogs
 	mark     string
+	marked   map[string]bool // the services whose log has the mark
 }
 
 // stopTimeout bounds the stop of one service, its grace included.
@@ -92,7 +93,7 @@ func (s *Supervisor) Add(spec ServiceSpec) (*Service, error) {
 func (s *Supervisor) KeepLogs(logs *store.Store, mark string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.logs, s.mark = logs, mark
+	s.logs, s.mark, s.marked = logs, mark, make(map[string]bool)
 	for _, service := range s.services {
 		s.keepLog(service)
 	}
@@ -100,8 +101,12 @@ func (s *Supervisor) KeepLogs(logs *store.Store, mark string) {
 
 // keepLog has a service's log kept. s.mu is held.
 func (s *Supervisor) keepLog(service *Service) {
-	name := service.spec.Name
-	service.log.Keep(s.logs, ServiceStream(name), s.mark, func(err error) {
+	name, mark := service.spec.Name, s.mark
+	if s.marked[name] {
+		mark = "" // it was removed, and has come again
+	}
+	s.marked[name] = true
+	service.log.Keep(s.logs, ServiceStream(name), mark, func(err error) {
 		s.logger.Warn("the log of a service is in memory only", "service", name, "error", err)
 	})
 }
