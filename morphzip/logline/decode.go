@@ -174,6 +174,7 @@ type codedColumn struct {
 	least, most uint64
 	section     section
 	decoded     bool
+	entered     bool // the entries are
 }
 
 const (
@@ -446,6 +447,9 @@ func (d *decoder) column(t *codedTable, i int) error {
 		return nil
 	}
 	k.decoded = true
+	if err := d.entries(c, k); err != nil {
+		return err
+	}
 	d.section = k.section
 	t.aligner.begin(i)
 	if c.Type.Numeric() {
@@ -493,13 +497,25 @@ func (d *decoder) column(t *codedTable, i int) error {
 			c.Indices = []uint32{}
 		}
 	}
+	return nil
+}
+
+// entries decodes the distinct values of a column that is not numeric. What is
+// left of its section then are the indices.
+func (d *decoder) entries(c *Column, k *codedColumn) (err error) {
+	if c.Type.Numeric() || k.entered {
+		return nil
+	}
+	k.entered = true
+	d.section = k.section
 	switch {
 	case k.shape&shapeTable != 0:
-		return d.inner(c, k)
+		err = d.inner(c, k)
 	case k.shape&shapeApart != 0:
-		return d.dictionary(c, k)
+		err = d.dictionary(c, k)
 	}
-	return nil
+	k.section = d.section
+	return err
 }
 
 // inner decodes a column's table.
@@ -517,6 +533,8 @@ func (d *decoder) inner(c *Column, k *codedColumn) error {
 		return corrupt("number of entries")
 	}
 	c.Table = &t.Table
+	rest := d.section
+	defer func() { d.section = rest }()
 	return d.all(t)
 }
 

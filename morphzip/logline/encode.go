@@ -201,14 +201,15 @@ func (e *encoder) codeColumn(c *Column, a *aligner) {
 		e.lines(&e.text, &c.Dictionary)
 	}
 	e.section(func() {
-		if c.Indices != nil {
-			e.indices(c.Indices, a)
-		}
+		// The entries first: a search needs no more.
 		switch {
 		case inner:
 			e.table(c.Table)
 		case outside:
 			e.dictionary(how, &raw, printed)
+		}
+		if c.Indices != nil {
+			e.indices(c.Indices, a)
 		}
 	})
 }

@@ -79,10 +79,25 @@ func (c *Coded) Column(column int) (*Column, error) {
 	return &c.table.Table.Columns[column], nil
 }
 
+// entries decodes the distinct values of a column that is not numeric, and of
+// those before it that share entries with it.
+func (c *Coded) entries(column int) (*Column, error) {
+	for i := range column + 1 {
+		k := &c.table.columns[i]
+		if i < column && (!k.section.pooled || !c.table.columns[column].section.pooled) {
+			continue
+		}
+		if err := c.d.entries(&c.table.Table.Columns[i], k); err != nil {
+			return nil, err
+		}
+	}
+	return &c.table.Table.Columns[column], nil
+}
+
 // texts returns the column's distinct values, as written, one a line, if they
 // are text.
 func (c *Coded) texts(column int) ([]byte, error) {
-	col, err := c.Column(column)
+	col, err := c.entries(column)
 	if err != nil {
 		return nil, err
 	}
