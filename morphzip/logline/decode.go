@@ -25,6 +25,7 @@ type decoder struct {
 	depth  int
 	pool   pool
 	ranks  ranker
+	inSet  bool
 }
 
 var decoders = sync.Pool{New: func() any { return new(decoder) }}
@@ -59,6 +60,7 @@ func Decode(dst, payload []byte, size int) ([]byte, error) {
 func (d *decoder) open(payload []byte, size int) (*codedTable, error) {
 	d.size, d.left, d.depth = size, budget(size), 0
 	d.pool.reset()
+	d.inSet = false
 	d.section = section{meta: payload}
 	meta, err := d.varint(maxBlock)
 	if err != nil {

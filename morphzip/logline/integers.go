@@ -3,6 +3,7 @@ package logline
 import (
 	"encoding/binary"
 	"math/bits"
+	"slices"
 )
 
 // The codings of integers.
@@ -12,6 +13,7 @@ const (
 	intsPacked          // a minimum and as many bits for each
 	intsTokens          // tokens and bits, see tokenise
 	intsPlanes          // byte planes, as text
+	intsSet             // the differences of the distinct ones, in order, and which it is
 )
 
 // few is how many integers are written in the head.
@@ -112,7 +114,71 @@ func intsCost(v []uint64) uint64 {
 			tokens = tokens - uint64(c)*log2(uint64(c)) + 5<<8
 		}
 	}
-	return min(packed, tokens)
+	cost := min(packed, tokens)
+	if d := distinct(v, most); d > 0 {
+		gap := uint64(bits.Len64(most-least))<<8 + 2<<8
+		cost = min(cost, d*(gap-min(gap, log2(d)))+n*log2(d)+80<<8)
+	}
+	return cost
+}
+
+// distinct estimates how many distinct integers there are, where a set may pay;
+// 0 is that it does not.
+func distinct(v []uint64, most uint64) uint64 {
+	if len(v) < 64 || bits.Len64(most) < 10 {
+		return 0
+	}
+	var seen [1 << 13 / 64]uint64
+	n := 0
+	for _, x := range v {
+		h := x * prime >> 51
+		bit := uint64(1) << (h & 63)
+		if seen[h>>6]&bit == 0 {
+			seen[h>>6] |= bit
+			if n++; n*2 > len(v) {
+				return 0
+			}
+		}
+	}
+	return uint64(n)
+}
+
+// set codes integers as their distinct ones and which of these each is; false is
+// that this does not pay, and nothing was coded.
+func (e *encoder) set(v []uint64, most uint64) bool {
+	if distinct(v, most) == 0 {
+		return false
+	}
+	values := slices.Clone(v)
+	slices.Sort(values)
+	values = slices.Compact(values)
+	if len(values)*2 > len(v) {
+		return false
+	}
+	which := make([]uint64, len(v))
+	for i, x := range v {
+		n, _ := slices.BinarySearch(values, x)
+		which[i] = uint64(n)
+	}
+	last := uint64(0)
+	n := len(values)
+	for i, x := range values {
+		values[i] = x - last
+		last = x
+	}
+	meta, body := len(e.meta), len(e.body)
+	e.list(v, most)
+	size := len(e.meta) + len(e.body)
+	plainMeta, plainBody := slices.Clone(e.meta[meta:]), slices.Clone(e.body[body:])
+	e.meta, e.body = e.meta[:meta], e.body[:body]
+	e.int(intsSet)
+	e.int(n)
+	e.each(values)
+	e.each(which)
+	if len(e.meta)+len(e.body) >= size {
+		e.meta, e.body = append(e.meta[:meta], plainMeta...), append(e.body[:body], plainBody...)
+	}
+	return true
 }
 
 // head is a block's description in the making.
@@ -127,7 +193,12 @@ func (h *head) put(v uint64) { h.meta = binary.AppendUvarint(h.meta, v) }
 func (h *head) int(v int) { h.put(uint64(v)) }
 
 // ints codes integers: how, in the meta data, and what, in the body.
-func (e *encoder) ints(v []uint64) {
+func (e *encoder) ints(v []uint64) { e.code(v, true) }
+
+// each is ints without a set.
+func (e *encoder) each(v []uint64) { e.code(v, false) }
+
+func (e *encoder) code(v []uint64, sets bool) {
 	if len(v) == 0 {
 		return
 	}
@@ -147,6 +218,15 @@ func (e *encoder) ints(v []uint64) {
 		}
 		return
 	}
+	if sets && e.set(v, most) {
+		return
+	}
+	e.list(v, most)
+}
+
+// list codes integers each on its own: packed, or as tokens.
+func (e *encoder) list(v []uint64, most uint64) {
+	least, _ := bounds(v)
 	at := len(e.body)
 	length := bits.Len64(most)
 	m := mantissa(length)
@@ -250,10 +330,44 @@ func (d *decoder) ints(n int) ([]uint64, error) {
 		return v, d.tokens(v, how>>3)
 	case intsPlanes:
 		return v, d.planes(v, how>>3)
+	case intsSet:
+		return v, d.set(v)
 	default:
 		return nil, corrupt("unknown coding of integers")
 	}
 	return v, nil
+}
+
+func (d *decoder) set(v []uint64) error {
+	if d.inSet {
+		return corrupt("set of a set")
+	}
+	d.inSet = true
+	defer func() { d.inSet = false }()
+	n, err := d.varint(len(v))
+	if err != nil {
+		return err
+	}
+	values, err := d.ints(n)
+	if err != nil {
+		return err
+	}
+	last := uint64(0)
+	for i, x := range values {
+		last += x
+		values[i] = last
+	}
+	which, err := d.ints(len(v))
+	if err != nil {
+		return err
+	}
+	for i, x := range which {
+		if x >= uint64(n) {
+			return corrupt("integer that is not of the set")
+		}
+		v[i] = values[x]
+	}
+	return nil
 }
 
 func (d *decoder) packed(v []uint64) error {
