@@ -24,10 +24,16 @@ func (m *mixer) mix(inputs []int32, s int) int {
 	m.at = s
 	w := m.weights[s*m.n : s*m.n+m.n]
 	inputs = inputs[:len(w)]
-	var sum int64
-	for i, x := range inputs {
+	var sum, other int64
+	for len(w) >= 4 && len(inputs) >= 4 {
+		sum += int64(inputs[0])*int64(w[0]) + int64(inputs[1])*int64(w[1])
+		other += int64(inputs[2])*int64(w[2]) + int64(inputs[3])*int64(w[3])
+		w, inputs = w[4:], inputs[4:]
+	}
+	for i, x := range inputs[:len(w)] {
 		sum += int64(x) * int64(w[i])
 	}
+	sum += other
 	m.dot = int(sum >> 16)
 	if m.dot > maxLogit {
 		m.dot = maxLogit
@@ -52,7 +58,14 @@ func (m *mixer) learn(inputs []int32, y int, first, last, decay int) {
 	}
 	w := m.weights[m.at*m.n : m.at*m.n+m.n]
 	inputs = inputs[:len(w)]
-	for i, x := range inputs {
+	for len(w) >= 4 && len(inputs) >= 4 {
+		w[0] += int32((int64(inputs[0])*err + 1<<21) >> 22)
+		w[1] += int32((int64(inputs[1])*err + 1<<21) >> 22)
+		w[2] += int32((int64(inputs[2])*err + 1<<21) >> 22)
+		w[3] += int32((int64(inputs[3])*err + 1<<21) >> 22)
+		w, inputs = w[4:], inputs[4:]
+	}
+	for i, x := range inputs[:len(w)] {
 		w[i] += int32((int64(x)*err + 1<<21) >> 22)
 	}
 }
