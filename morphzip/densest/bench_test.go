@@ -2,13 +2,10 @@ package densest
 
 import (
 	"bytes"
-	"cmp"
 	"fmt"
-	"maps"
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"testing"
 	"time"
 )
@@ -34,11 +31,9 @@ func TestSamples(t *testing.T) {
 		}
 		var cost [8]float64
 		var count [8]int
-		labels := map[string]float64{}
 		probe = &struct {
 			tally func(bit, p int)
 			kind  int
-			label string
 		}{}
 		probe.tally = func(y, p int) {
 			kind := probe.kind
@@ -48,7 +43,6 @@ func TestSamples(t *testing.T) {
 			}
 			cost[kind] -= math.Log2(q) / 8
 			count[kind]++
-			labels[probe.label] -= math.Log2(q) / 8
 		}
 		start := time.Now()
 		z, ok := Encode(nil, b)
@@ -69,13 +63,6 @@ func TestSamples(t *testing.T) {
 			totals[i] += cost[i]
 		}
 		fmt.Println(line)
-		if os.Getenv("DENSEST_LABELS") != "" {
-			names := slices.Collect(maps.Keys(labels))
-			slices.SortFunc(names, func(a, b string) int { return cmp.Compare(labels[b], labels[a]) })
-			for _, n := range names[:min(len(names), 25)] {
-				fmt.Printf("   %8.1f %s\n", labels[n], n)
-			}
-		}
 		in += len(b)
 		out += len(z)
 	}

@@ -124,5 +124,4 @@ func Estimate(block []byte) (bits, header float64) {
 var probe *struct {
 	tally func(bit, p int)
 	kind  int
-	label string
 }

@@ -1,25 +1,27 @@
 package densest
 
+import "slices"
+
 // idModel codes which template a row has, from those of the rows before.
 type idModel struct {
 	fresh     *predictor
 	high, low *predictor
 	history   []uint16
-	recent    map[uint64]int32
+	heads     []int32 // where in the history the ids hashed to this stood last
 	expect    int
 	length    int
 }
 
 const idContexts = 12
 
-func newIDModel(t *table) *idModel {
+func newIDModel(t *table, bits int) *idModel {
 	r := defaultRates
 	r.first = 400
 	return &idModel{
-		fresh:  newPredictor(t, shape{hashed: 6, selectors: []int{1, 2}, final: 1, apm: []int{1}, rate: r}),
-		high:   newPredictor(t, shape{hashed: idContexts, direct: []int{64}, selectors: []int{1, 16}, final: 1, apm: []int{1}, rate: r, bytewise: true}),
-		low:    newPredictor(t, shape{hashed: idContexts, direct: []int{64}, selectors: []int{1, 16, 256}, final: 1, apm: []int{1, 256}, rate: r, bytewise: true}),
-		recent: map[uint64]int32{},
+		fresh: newPredictor(t, shape{hashed: 6, selectors: []int{1, 2}, final: 1, apm: []int{1}, rate: r}),
+		high:  newPredictor(t, shape{hashed: idContexts, direct: []int{64}, selectors: []int{1, 16}, final: 1, apm: []int{1}, rate: r, bytewise: true}),
+		low:   newPredictor(t, shape{hashed: idContexts, direct: []int{64}, selectors: []int{1, 16, 256}, final: 1, apm: []int{1, 256}, rate: r, bytewise: true}),
+		heads: make([]int32, 1<<bits),
 	}
 }
 
@@ -57,14 +59,12 @@ func (d *idModel) code(c *coder, l *lineState, id, known int) int {
 	f := d.fresh
 	f.context(0, 1)
 	f.context(1, uint64(l.ids[0])+1000)
-	sinceNew := 0
 	newness := uint64(0)
 	for k := range l.ids {
 		newness <<= 1
 		if l.ids[k] >= known-1-k {
 			newness |= 1
 		}
-		_ = sinceNew
 	}
 	f.context(2, newness+1<<30)
 	f.context(3, mixHash(uint64(l.ids[0]), uint64(l.ids[1]))+5)
@@ -119,10 +119,10 @@ func (d *idModel) add(id int) {
 	if d.length > 0 && d.expect != id {
 		d.length = 0
 	}
-	at := -1
 	if d.length > 0 {
 		d.length++
 	}
+	at := 0
 	for order := 6; order >= 2; order-- {
 		if n < order {
 			continue
@@ -131,15 +131,14 @@ func (d *idModel) add(id int) {
 		for k := range order {
 			h = mixHash(h, uint64(d.history[n-1-k]))
 		}
-		if p, ok := d.recent[h]; ok && at < 0 {
-			at = int(p)
-			if d.length < order {
-				d.length = order
-			}
+		head := &d.heads[h&uint64(len(d.heads)-1)]
+		if q := int(*head); at == 0 && q >= order && slices.Equal(d.history[q-order:q], d.history[n-order:]) {
+			at = q
+			d.length = max(d.length, order)
 		}
-		d.recent[h] = int32(n)
+		*head = int32(n)
 	}
-	if at < 0 {
+	if at == 0 {
 		d.length = 0
 		return
 	}

@@ -1,10 +1,5 @@
 package densest
 
-import (
-	"fmt"
-	"regexp"
-)
-
 // lineModel codes rows one after the other: the template, then the values of
 // its slots, each knowing what came before.
 type lineModel struct {
@@ -15,6 +10,7 @@ type lineModel struct {
 	max int
 
 	templates []*template
+	slots     int // in all of them
 	ids       *idModel
 	values    *valueModel
 	texts     *textModel
@@ -70,7 +66,7 @@ func newLineModel(c *coder, buf []byte, size int) *lineModel {
 	}
 	t := newTable(bitsOf)
 	m := &lineModel{c: c, t: t, buf: buf, max: size, kind: new(int)}
-	m.ids = newIDModel(t)
+	m.ids = newIDModel(t, min(bitsOf, 20))
 	m.values = newValueModel(t, bitsOf)
 	m.texts = newTextModel(t)
 	m.numbers = newNumberModel(t)
@@ -112,13 +108,7 @@ func (m *lineModel) row(r *row) error {
 	l := &m.line
 	l.start = m.pos
 	*m.kind = 0
-	if probe != nil {
-		probe.label = "id"
-	}
 	id = m.ids.code(m.c, l, id, len(m.templates))
-	if probe != nil {
-		probe.label = "text"
-	}
 	l.slot, l.previous, l.first, l.missed = 0, [3]uint64{}, 0, 0
 	l.times = l.times[:0]
 	l.values = l.values[:0]
@@ -202,9 +192,6 @@ func (m *lineModel) newTemplate(t *template, r *row) error {
 			symbol = '\n'
 		}
 		*m.kind = 1
-		if probe != nil {
-			probe.label = "text"
-		}
 		symbol = m.texts.code(m, symbol, n)
 		if symbol == '\n' {
 			break
@@ -225,8 +212,8 @@ func (m *lineModel) newTemplate(t *template, r *row) error {
 		}
 		flush()
 		q := piece{kind: what}
-		if len(t.pieces) > 0 && t.pieces[len(t.pieces)-1].kind != literal && len(t.pieces) > 1 && t.pieces[len(t.pieces)-2].kind != literal && len(t.pieces) > 2 && t.pieces[len(t.pieces)-3].kind != literal {
-			return ErrCorrupt // slots need something between them
+		if m.slots++; m.slots > maxSlots || adjacent(t.pieces) {
+			return ErrCorrupt
 		}
 		var v span
 		var f form
@@ -266,7 +253,14 @@ func (m *lineModel) newTemplate(t *template, r *row) error {
 	return nil
 }
 
+// adjacent tells whether three slots stand at the end with nothing between.
+func adjacent(pieces []piece) bool {
+	n := len(pieces)
+	return n >= 3 && pieces[n-1].kind != literal && pieces[n-2].kind != literal && pieces[n-3].kind != literal
+}
+
 const (
+	maxSlots     = 1 << 18 // of all templates
 	markNUL      = 3
 	markEnd      = 4
 	maxTemplates = 1 << 16
@@ -291,9 +285,6 @@ func (m *lineModel) nameHash() uint64 {
 func (m *lineModel) slotValue(s *slot, p *piece, v span) error {
 	l := &m.line
 	from := m.pos
-	if probe != nil {
-		probe.label = fmt.Sprintf("%d %q", l.slot, regexp.MustCompile("[0-9]+").ReplaceAll(m.buf[max(from-12, l.start):from], []byte("#")))
-	}
 	if p.kind == instant {
 		if err := m.time(s, p.form, v); err != nil {
 			return err

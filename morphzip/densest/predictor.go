@@ -38,7 +38,8 @@ type rates struct {
 	mapLimit           uint32 // of adaptive maps
 }
 
-var defaultRates = rates{first: 160, last: 20, decay: 300, limit: 127, mapLimit: 255}
+// defaultRates adapt quickly at first: blocks may be small.
+var defaultRates = rates{first: 300, last: 20, decay: 600, limit: countLimit, mapLimit: 255}
 
 // shape tells a predictor's numbers.
 type shape struct {
@@ -86,7 +87,9 @@ func newPredictor(t *table, s shape) *predictor {
 	return p
 }
 
-var initialWeight int32 = 14000
+// initialWeight, shared by the hashed contexts, is what weights begin with, in
+// 1/65536.
+const initialWeight = 50000
 
 // context sets hashed context i, which holds for up to four bits.
 func (p *predictor) context(i int, h uint64) {
@@ -172,7 +175,7 @@ func (p *predictor) predict() int {
 			continue
 		}
 		q := p.direct[i][at] >> 16
-		in = append(in, int32(stretchTable[q]), (int32(q)-oneHalf)>>T[9])
+		in = append(in, int32(stretchTable[q]), (int32(q)-oneHalf)>>5)
 	}
 	for i, at := range p.runAt {
 		if at < 0 {
@@ -189,11 +192,11 @@ func (p *predictor) predict() int {
 	p.logits[len(p.mixers)] = 256
 	p.mixed = p.final.mix(p.logits, p.finalSel)
 	q := p.final.p
-	sum, parts := q*T[12], T[12]
+	sum, parts := q*2, 2
 	for i := range p.apm {
 		p.apmP[i] = p.apm[i].refine(p.mixed, p.apmAt[i])
-		sum += p.apmP[i] * T[11]
-		parts += T[11]
+		sum += p.apmP[i]
+		parts++
 	}
 	p.p = min(max(sum/parts, 1), 65535)
 	return p.p
@@ -204,7 +207,7 @@ func (p *predictor) update(y int) {
 	for _, m := range p.mixers {
 		m.learn(in, y, p.rate.first, p.rate.last, p.rate.decay)
 	}
-	p.final.learn(p.logits, y, T[6], T[7], T[8])
+	p.final.learn(p.logits, y, 80, 8, 300)
 	for i := range p.apm {
 		p.apm[i].learn(y)
 	}
@@ -266,9 +269,9 @@ func (a *apm) learn(y int) {
 	}
 	v := int(a.cells[i])
 	if y != 0 {
-		v += (65535 - v) >> T[10]
+		v += (65535 - v) >> 6
 	} else {
-		v -= v >> T[10]
+		v -= v >> 6
 	}
 	a.cells[i] = uint16(v)
 }

@@ -146,6 +146,9 @@ func (s *splitter) maskHash(c *cluster, without int) uint64 {
 const (
 	longestLine = 1 << 14
 	fewestLines = 8
+	// What bounds the splitter's memory.
+	shortestMean = 12
+	mostTokens   = 8 << 20
 )
 
 // short tells whether points of time without padding are in the first lines.
@@ -168,10 +171,13 @@ func short(block []byte) bool {
 func split(block []byte) *splitter {
 	s := &splitter{block: block}
 	lines := bytes.Count(block, []byte{'\n'})
-	if lines < fewestLines || bytes.IndexByte(block[:min(len(block), 1<<16)], 0) >= 0 {
+	if lines < fewestLines || lines > 1000 && len(block)/lines < shortestMean || bytes.IndexByte(block[:min(len(block), 1<<16)], 0) >= 0 {
 		return nil
 	}
+	s.rows = make([]row, 0, lines+1)
 	short := short(block)
+	var scratch, slab []token
+	total := 0
 	for at := 0; at < len(block); {
 		n := bytes.IndexByte(block[at:], '\n')
 		end := at + n
@@ -181,7 +187,15 @@ func split(block []byte) *splitter {
 		if end-at > longestLine {
 			return nil
 		}
-		s.rows = append(s.rows, row{start: int32(at), end: int32(end), tokens: tokenize(block[at:end], int32(at), nil, short)})
+		scratch = tokenize(block[at:end], int32(at), scratch[:0], short)
+		if total += len(scratch); total > mostTokens {
+			return nil
+		}
+		if cap(slab)-len(slab) < len(scratch) {
+			slab = make([]token, 0, max(1<<12, len(scratch)))
+		}
+		slab = append(slab, scratch...)
+		s.rows = append(s.rows, row{start: int32(at), end: int32(end), tokens: slab[len(slab)-len(scratch) : len(slab) : len(slab)]})
 		at = end + 1
 	}
 	seen := map[uint64]*cluster{}
@@ -212,6 +226,9 @@ func split(block []byte) *splitter {
 	}
 	for _, c := range s.clusters {
 		s.template(c)
+	}
+	for i := range s.rows {
+		s.rows[i].tokens = nil
 	}
 	return s
 }
