@@ -229,7 +229,10 @@ func (s *Store) finishPut(d Digest, r blobRecord, list *chunkList, sketch *delta
 			return err
 		}
 		return tx.Bucket(bucketBlobs).Put(d[:], r.encode())
-	}, func() { s.blobs.count(1, r.size) })
+	}, func() {
+		s.blobs.count(1, r.size)
+		s.blobs.add(blobTotals{stored: int64(blobOverhead)})
+	})
 }
 
 // listPiece is how long the parts of a list are, in bytes.

@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"go.etcd.io/bbolt"
+
+	"github.com/entroos/entroos/morphzip/delta"
 )
 
 // Delete deletes a blob. What others have in common with it stays. A blob that
@@ -15,8 +17,9 @@ func (s *Store) Delete(d Digest) error {
 	var releases [][]byte
 	var deleted blobRecord
 	var gone bool
+	var unlinked int64
 	err := s.updateThen(func(tx *bbolt.Tx) error {
-		releases, gone = nil, false
+		releases, gone, unlinked = nil, false, 0
 		r, ok, err := blob(tx, d)
 		if err != nil || !ok || r.hidden {
 			return err
@@ -32,6 +35,7 @@ func (s *Store) Delete(d Digest) error {
 				return err
 			}
 			releases = append(releases, keys...)
+			unlinked++
 			if r.depth == 0 {
 				return nil
 			}
@@ -47,6 +51,7 @@ func (s *Store) Delete(d Digest) error {
 	}, func() {
 		if gone {
 			s.blobs.count(-1, deleted.size)
+			s.blobs.add(blobTotals{stored: -unlinked * int64(blobOverhead)})
 		}
 	})
 	for _, key := range releases {
@@ -119,6 +124,14 @@ func (f *blobFacts) count(n int64, size uint64) {
 	f.add(blobTotals{blobs: n, original: n * int64(size)})
 }
 
+const (
+	// blobOverhead is what a blob takes beside its chunks, in bytes: its record,
+	// its sketch, its list's key, and their keys; chunkOverhead what a chunk
+	// takes beside its frame, with its first entry in a list.
+	blobOverhead  = blobRecordSize + len(Digest{}) + 4*len(delta.Sketch{}) + len(Digest{}) + len(Digest{}) + 4
+	chunkOverhead = chunkRecordSize + len(Digest{}) + len(Digest{})
+)
+
 // Blobs tells of the blobs.
 func (s *Store) Blobs() BlobInfo {
 	f := &s.blobs
@@ -136,6 +149,7 @@ func (s *Store) loadBlobs(tx *bbolt.Tx) error {
 		if len(k) != len(Digest{}) {
 			return damaged("blob")
 		}
+		t.stored += int64(blobOverhead)
 		r, _, err := blob(tx, Digest(k))
 		if err == nil && !r.hidden {
 			t.blobs++
@@ -150,7 +164,7 @@ func (s *Store) loadBlobs(tx *bbolt.Tx) error {
 		r, _, err := parseChunkRecord(raw)
 		t.logical += int64(r.references) * int64(r.size)
 		t.unique += int64(r.size)
-		t.stored += int64(r.stored) + chunkRecordSize
+		t.stored += int64(r.stored) + int64(chunkOverhead)
 		return err
 	})
 	s.blobs.add(t)

@@ -227,7 +227,7 @@ func takeChunk(tx *bbolt.Tx, c newChunk, change *blobTotals) error {
 			rest = rest[size:]
 		}
 		change.unique += int64(r.size)
-		change.stored += int64(r.stored) + chunkRecordSize
+		change.stored += int64(r.stored) + int64(chunkOverhead)
 	}
 	r.references++
 	change.logical += int64(r.size)
@@ -288,7 +288,7 @@ func dropChunk(tx *bbolt.Tx, d []byte, change *blobTotals) error {
 		return chunks.Put(d, r.encode())
 	}
 	change.unique -= int64(r.size)
-	change.stored -= int64(r.stored) + chunkRecordSize
+	change.stored -= int64(r.stored) + int64(chunkOverhead)
 	frames := tx.Bucket(bucketFrames)
 	for n := 0; n*pieceSize < int(r.stored); n++ {
 		if err := frames.Delete(frameKey(r.number, n)); err != nil {
