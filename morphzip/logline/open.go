@@ -297,7 +297,7 @@ func (m *matcher) may(v *values, column int, part []byte, begins, ends bool) (bo
 		return false, nil
 	}
 	if v.Type.Numeric() {
-		return v.Type != Decimal || !v.natural || !begins || decimalBetween(part, v.Least, v.Most, ends), nil
+		return v.mayHold(part, begins, ends), nil
 	}
 	if len(part) < decodeFrom {
 		return true, nil
