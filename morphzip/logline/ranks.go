@@ -103,6 +103,15 @@ func (n *recent) fill(to []uint64, i int) {
 	}
 }
 
+// one gives the number k before that for value i.
+func (n *recent) one(i, k int) uint64 {
+	at := int(n.at[i]) - k
+	if at < 0 {
+		return 0
+	}
+	return n.numbers[at] * n.unit
+}
+
 // rankedCost estimates, in 256ths of a bit, what a series takes.
 func (e *encoder) rankedCost(u []uint64, p plan, r relatives, indexed bool) uint64 {
 	if !e.ranks.begin(p.sources, r, len(u)) {
@@ -170,7 +179,7 @@ func (g *ranker) begin(s sources, r relatives, n int) bool {
 	return ok
 }
 
-// prepare makes the guesses for value i.
+// prepare finds what value i has to do with.
 func (g *ranker) prepare(i int) {
 	g.slot = 0
 	if g.kinds != nil {
@@ -179,16 +188,24 @@ func (g *ranker) prepare(i int) {
 	slot := uint64(g.slot)
 	g.cells[0] = &g.one[fold(g.last[0]+slot)]
 	g.cells[1] = &g.two[fold(g.last[0]+g.last[1]*seed+slot)]
+	if g.first != nil {
+		g.cells[2] = &g.context[fold(uint64(g.first[i])+slot<<16)]
+	}
+	if g.second != nil {
+		g.cells[3] = &g.other[fold(uint64(g.second[i])+slot<<16)]
+	}
+}
+
+// fill makes the guesses for value i.
+func (g *ranker) fill(i int) {
 	g.guess[wayLast], g.guess[waySecond], g.guess[wayThird] = g.last[0], g.last[1], g.last[2]
 	g.guess[waySlot] = g.slots[g.slot]
 	g.guess[wayStep] = g.last[0] + g.steps[g.slot]
 	g.guess[wayOne], g.guess[wayTwo] = *g.cells[0], *g.cells[1]
 	if g.first != nil {
-		g.cells[2] = &g.context[fold(uint64(g.first[i])+slot<<16)]
 		g.guess[wayContext] = *g.cells[2]
 	}
 	if g.second != nil {
-		g.cells[3] = &g.other[fold(uint64(g.second[i])+slot<<16)]
 		g.guess[wayOther] = *g.cells[3]
 	}
 	if g.equal.at != nil {
@@ -199,16 +216,52 @@ func (g *ranker) prepare(i int) {
 	}
 }
 
+// only makes one guess for value i.
+func (g *ranker) only(way, i int) uint64 {
+	switch way {
+	case wayLast, waySecond, wayThird:
+		return g.last[way-wayLast]
+	case waySlot:
+		return g.slots[g.slot]
+	case wayStep:
+		return g.last[0] + g.steps[g.slot]
+	case wayOne:
+		return *g.cells[0]
+	case wayTwo:
+		return *g.cells[1]
+	case wayContext:
+		if g.first != nil {
+			return *g.cells[2]
+		}
+	case wayOther:
+		if g.second != nil {
+			return *g.cells[3]
+		}
+	case wayEqual, wayEqualSecond, wayEqualThird:
+		if g.equal.at != nil {
+			return g.equal.one(i, way-wayEqual)
+		}
+	case waySame, waySameSecond, waySameThird:
+		if g.same.at != nil {
+			return g.same.one(i, way-waySame)
+		}
+	}
+	return 0
+}
+
+// foremost returns the way with the highest score, or −1, and the context of its
+// flag.
+func (g *ranker) foremost() (way int, context int) {
+	if way = int(g.best[g.slot]); way < 0 {
+		return way, 0
+	}
+	return way, int(g.scores[g.slot][way]>>4)*4 + int(g.recent)
+}
+
 // next returns the best way whose guess was not asked yet, or −1, and the
 // context of its flag.
 func (g *ranker) next(tried *[asked]uint64, n int) (way int, context int) {
 	scores := &g.scores[g.slot]
-	if n == 0 {
-		if way = int(g.best[g.slot]); way < 0 {
-			return way, 0
-		}
-		return way, int(scores[way]>>4)*4 + int(g.recent)
-	}
 	best, way := uint8(leastRank), -1
 search:
 	for w := range scores {
@@ -225,8 +278,16 @@ search:
 	return way, (n*16+int(best>>4))*4 + int(g.recent)
 }
 
-// learn takes what the value was.
-func (g *ranker) learn(v uint64, right bool) {
+// right takes a value that was the first guess: only that way's score grows.
+func (g *ranker) right(v uint64, way int) {
+	s := &g.scores[g.slot][way]
+	*s += (255 - *s) >> 3
+	g.remember(v)
+	g.recent = g.recent<<1&3 | 1
+}
+
+// learn takes a value that was not the first guess: each way's score changes.
+func (g *ranker) learn(v uint64) {
 	scores := &g.scores[g.slot]
 	most, best := uint8(leastRank), int8(-1)
 	for w, s := range scores {
@@ -241,6 +302,11 @@ func (g *ranker) learn(v uint64, right bool) {
 		}
 	}
 	g.best[g.slot] = best
+	g.remember(v)
+	g.recent = g.recent << 1 & 3
+}
+
+func (g *ranker) remember(v uint64) {
 	*g.cells[0], *g.cells[1] = v, v
 	if g.first != nil {
 		*g.cells[2] = v
@@ -250,10 +316,6 @@ func (g *ranker) learn(v uint64, right bool) {
 	}
 	g.slots[g.slot], g.steps[g.slot] = v, v-g.last[0]
 	g.last[2], g.last[1], g.last[0] = g.last[1], g.last[0], v
-	g.recent = g.recent << 1 & 3
-	if right {
-		g.recent |= 1
-	}
 }
 
 // ranked codes a series' values that were guessed as flags, and returns the
@@ -272,6 +334,16 @@ func (e *encoder) ranked(to []byte, u []uint64, indexed bool) (out []byte, misse
 		g.prepare(i)
 		var tried [asked]uint64
 		found, n := false, 0
+		if way, context := g.foremost(); way >= 0 {
+			tried[0], n = g.only(way, i), 1
+			found = tried[0] == v && (!indexed || x != 0)
+			w.put(context, found)
+			if found {
+				g.right(v, way)
+				continue
+			}
+		}
+		g.fill(i)
 		for n < asked && !found {
 			way, context := g.next(&tried, n)
 			if way < 0 {
@@ -285,7 +357,7 @@ func (e *encoder) ranked(to []byte, u []uint64, indexed bool) (out []byte, misse
 		if !found {
 			misses = append(misses, x)
 		}
-		g.learn(v, found && n == 1)
+		g.learn(v)
 	}
 	e.missed = misses
 	return w.flush(), misses
@@ -301,6 +373,16 @@ func (d *decoder) ranked(u []uint64, flags []byte, misses []uint64, indexed bool
 		var tried [asked]uint64
 		found, n := false, 0
 		v := uint64(0)
+		if way, context := g.foremost(); way >= 0 {
+			v, n = g.only(way, i), 1
+			if r.get(context) {
+				u[i] = v
+				g.right(v, way)
+				continue
+			}
+			tried[0] = v
+		}
+		g.fill(i)
 		for n < asked && !found {
 			way, context := g.next(&tried, n)
 			if way < 0 {
@@ -324,7 +406,7 @@ func (d *decoder) ranked(u []uint64, flags []byte, misses []uint64, indexed bool
 				v = next
 			}
 		}
-		g.learn(v, found && n == 1)
+		g.learn(v)
 	}
 	if len(misses) > 0 || r.over() {
 		return corrupt("fewer misses than declared")

@@ -110,7 +110,7 @@ func (e *encoder) transformed(v []uint64, p plan, r relatives, to []uint64) []ui
 }
 
 // sample is how many values of a series plans are compared on.
-const sample = 1 << 11
+const sample = 1 << 10
 
 // plan chooses how to code a series by estimating what would come of it.
 func (e *encoder) plan(v []uint64, r relatives, indexed bool) (best plan, least uint64) {
