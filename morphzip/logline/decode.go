@@ -17,21 +17,22 @@ type section struct {
 // decoder decodes payloads. Its memory is used again.
 type decoder struct {
 	section
-	bytes  bytesDecoder
-	guess  guesser
-	signed []int64
-	left   int // of the budget of values
-	size   int // of the block
-	depth  int
-	pool   pool
-	ranks  ranker
-	inSet  bool
+	bytes     bytesDecoder
+	guess     guesser
+	signed    []int64
+	left      int // of the budget of values
+	bytesLeft int // of that of dictionaries
+	size      int // of the block
+	depth     int
+	pool      pool
+	ranks     ranker
+	inSet     bool
 }
 
 var decoders = sync.Pool{New: func() any { return new(decoder) }}
 
 // Decode appends the block of size bytes that payload codes to dst. Whatever
-// the payload, it allocates at most 128 bytes for each of the size, and 1 MiB.
+// the payload, it allocates at most 512 bytes for each of the size, and 1 MiB.
 func Decode(dst, payload []byte, size int) ([]byte, error) {
 	if size < 0 || size > maxBlock {
 		return dst, corrupt("size of a block")
@@ -58,7 +59,7 @@ func Decode(dst, payload []byte, size int) ([]byte, error) {
 
 // open reads the head of a payload, and the table that it begins with.
 func (d *decoder) open(payload []byte, size int) (*codedTable, error) {
-	d.size, d.left, d.depth = size, budget(size), 0
+	d.size, d.left, d.depth, d.bytesLeft = size, budget(size), 0, 4*size+4096
 	d.pool.reset()
 	d.inSet = false
 	d.section = section{meta: payload}
@@ -136,6 +137,14 @@ func (d *decoder) line() ([]byte, error) {
 func (d *decoder) spend(n int) error {
 	if d.left -= n; d.left < 0 {
 		return corrupt("more values than there may be")
+	}
+	return nil
+}
+
+// charge takes n of the budget of dictionaries.
+func (d *decoder) charge(n int) error {
+	if d.bytesLeft -= n; d.bytesLeft < 0 {
+		return corrupt("more bytes in dictionaries than there may be")
 	}
 	return nil
 }
@@ -585,7 +594,10 @@ func (d *decoder) dictionary(c *Column, k *codedColumn) error {
 	if end != uint64(len(b)) {
 		return corrupt("lengths of entries")
 	}
-	raw, err := d.pool.resolve(found, &fresh, d.size)
+	raw, err := d.pool.resolve(found, &fresh, max(d.bytesLeft, 0))
+	if err == nil {
+		err = d.charge(len(raw.Bytes))
+	}
 	if err != nil || how == formBytes {
 		if c.Dictionary = raw; c.Type == UUID {
 			for i := range raw.Ends {
@@ -602,8 +614,10 @@ func (d *decoder) dictionary(c *Column, k *codedColumn) error {
 			return err
 		}
 	}
-	c.Dictionary, err = raw.text(how, printed, d.size)
-	return err
+	if c.Dictionary, err = raw.text(how, printed, max(d.bytesLeft, 0)); err != nil {
+		return err
+	}
+	return d.charge(len(c.Dictionary.Bytes))
 }
 
 // flags decodes flags and how many there are.
@@ -635,6 +649,9 @@ func (d *decoder) flags() ([]bool, error) {
 func (d *decoder) apart(limit int) ([]byte, error) {
 	n, err := d.varint(limit)
 	if err != nil {
+		return nil, err
+	}
+	if err := d.charge(n); err != nil {
 		return nil, err
 	}
 	v, err := d.varint(maxBlock << 3)

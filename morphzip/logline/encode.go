@@ -62,7 +62,7 @@ func (t *Table) values() int {
 }
 
 // budget is how many rows, values and entries a block of so many bytes may have.
-func budget(size int) int { return 4*size + 1024 }
+func budget(size int) int { return 2*size + 1024 }
 
 // payload appends a coded table.
 func (e *encoder) payload(dst []byte, t *Table, effort int) []byte {

@@ -22,7 +22,8 @@ func (t *Table) Join(dst []byte) ([]byte, error) {
 
 // join is Join with a limit to what is appended.
 func (t *Table) join(dst []byte, limit int) ([]byte, error) {
-	j, err := newJoiner(t, limit)
+	nested := 2*limit + 64
+	j, err := newJoiner(t, &nested)
 	if err != nil {
 		return dst, err
 	}
@@ -44,13 +45,17 @@ func (t *Table) join(dst []byte, limit int) ([]byte, error) {
 	return dst, j.done()
 }
 
-// strings returns the rows of the table as strings, limit bytes at most.
-func (t *Table) strings(limit int) (Strings, error) {
-	s := Strings{Bytes: make([]byte, 0, min(limit, 16*len(t.Rows))), Ends: make([]uint32, 0, len(t.Rows))}
-	j, err := newJoiner(t, limit)
+// strings returns the rows of the table as strings. Of left it takes how many
+// bytes they have: that is a bound for all tables in a table together, as the
+// entries of each are parts of the block.
+func (t *Table) strings(left *int) (Strings, error) {
+	s := Strings{Ends: make([]uint32, 0, len(t.Rows))}
+	j, err := newJoiner(t, left)
 	if err != nil {
 		return s, err
 	}
+	limit := *left
+	s.Bytes = make([]byte, 0, min(limit, 16*len(t.Rows)))
 	for _, r := range t.Rows {
 		if int(r) >= len(t.Templates) {
 			return s, corrupt("row without a template")
@@ -60,6 +65,7 @@ func (t *Table) strings(limit int) (Strings, error) {
 		}
 		s.Ends = append(s.Ends, uint32(len(s.Bytes)))
 	}
+	*left -= len(s.Bytes)
 	return s, j.done()
 }
 
@@ -76,7 +82,7 @@ type cursor struct {
 	time         timeWriter
 }
 
-func newJoiner(t *Table, limit int) (*joiner, error) {
+func newJoiner(t *Table, left *int) (*joiner, error) {
 	j := &joiner{columns: make([]cursor, len(t.Columns))}
 	for i := range t.Columns {
 		c := &t.Columns[i]
@@ -85,7 +91,7 @@ func newJoiner(t *Table, limit int) (*joiner, error) {
 		}
 		cur := cursor{Column: c, length: c.Len(), entries: c.Dictionary}
 		if c.Table != nil {
-			s, err := c.Table.strings(limit)
+			s, err := c.Table.strings(left)
 			if err != nil {
 				return nil, err
 			}

@@ -103,7 +103,8 @@ func (c *Coded) texts(column int) ([]byte, error) {
 	}
 	s := col.Dictionary
 	if col.Table != nil {
-		if s, err = col.Table.strings(c.d.size); err != nil {
+		left := 2*c.d.size + 64
+		if s, err = col.Table.strings(&left); err != nil {
 			return nil, err
 		}
 	}
