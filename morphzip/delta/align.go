@@ -13,7 +13,7 @@ const (
 	// number of anchors is bounded.
 	minStride  = 16
 	anchorBits = 22
-	maxAnchors = 1<<anchorBits - 2
+	maxAnchors = 1 << (anchorBits - 1)
 	maxPieces  = 1 << 19
 	// maxChain is how many anchors of the same hash are tried.
 	maxChain = 8
