@@ -5,7 +5,7 @@ import "github.com/entroos/entroos/morphzip/filter"
 const (
 	// filterShare is what part of a block's frame its filter may take besides,
 	// filterBlock of the block itself.
-	filterShare = 64
+	filterShare = 40
 	filterBlock = 512
 )
 

@@ -173,6 +173,15 @@ func (b *Builder) halve(kind int) {
 	b.lists[kind] = slices.DeleteFunc(b.lists[kind], func(h uint32) bool { return share >= none || h>>(32-share) != 0 })
 }
 
+// weight says how little a kind's grams tell for their number: what is searched
+// for has words, and those of four letters have a gram of letters.
+func weight(kind int) int {
+	if kind == shortSize {
+		return 1
+	}
+	return 4
+}
+
 // Append ends the block and appends its filter to dst.
 func (b *Builder) Append(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, b.lines)
@@ -197,7 +206,7 @@ func (b *Builder) Append(dst []byte) []byte {
 	for total > b.wanted {
 		most := 0
 		for k := range b.lists {
-			if len(b.lists[k]) > len(b.lists[most]) {
+			if len(b.lists[k])*weight(k) > len(b.lists[most])*weight(most) {
 				most = k
 			}
 		}
