@@ -15,8 +15,6 @@ const (
 	// chooserStreams the streams that contexts may speak of.
 	chooserValues  = 2000
 	chooserStreams = 40
-	// chosenContexts is how many contexts a model has.
-	chosenContexts = 11
 )
 
 // choose makes the plan of each stream from what was recorded.
@@ -55,6 +53,14 @@ func (w *walker) choose() {
 			chooser.plan(i)
 		}
 	}
+}
+
+// chosenContexts is how many contexts a model has.
+func (w *walker) chosenContexts() int {
+	if w.effort > LeastEffort {
+		return maxContexts
+	}
+	return 8
 }
 
 // distinctOr returns how many entries a column has, or else values.
@@ -417,7 +423,7 @@ func (c *chooser) contexts(s *stream, m *matrix, numbers []uint64) {
 	s.contexts = append(s.contexts[:0], pool[0].context)
 	used := make([]bool, len(pool))
 	used[0] = true
-	for len(s.contexts) < chosenContexts {
+	for len(s.contexts) < c.w.chosenContexts() {
 		best, least := -1, uint64(1)<<62
 		for k := range pool {
 			if used[k] || !c.affords(pool[k].context) {

@@ -20,7 +20,7 @@ type text struct {
 }
 
 func newText(slots *mixing.Slots, bits int) *text {
-	return &text{model: mixing.NewModel(slots, textContexts, 2, 10), match: mixing.NewMatch(bits, 5)}
+	return &text{model: mixing.NewByteModel(slots, textContexts, 12), match: mixing.NewMatch(bits, 5)}
 }
 
 // literal codes a text without '\n' of which nothing is known but its nature.
@@ -126,7 +126,6 @@ func (x *text) byte(w *walker, nature uint32, start int, symbol byte) byte {
 	hoped, strength := x.hope.next()
 	m.Expect(1, int(hoped), strength)
 	m.Refine = h & 0xff
-	m.Set = 0
 	symbol = m.Byte(w.c, symbol)
 	x.hope.saw(symbol)
 	x.history = append(x.history, symbol)

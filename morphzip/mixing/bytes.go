@@ -18,10 +18,10 @@ func newBytesModel(effort, size int) *bytesModel {
 	// A small block needs little memory.
 	small := bits.Len(uint(size))
 	if effort <= LeastEffort {
-		b.model = NewModel(NewSlots(min(22, max(small+5, 12))), 6, 1, 10)
+		b.model = NewByteModel(NewSlots(min(23, max(small+5, 12))), 8, min(14, max(small-6, 6)))
 		b.match = NewMatch(min(18, max(small, 8)), 6)
 	} else {
-		b.model = NewModel(NewSlots(min(24, max(small+6, 12))), 10, 1, 12)
+		b.model = NewByteModel(NewSlots(min(25, max(small+6, 12))), 13, min(15, max(small-5, 6)))
 		b.match = NewMatch(min(20, max(small, 8)), 7)
 	}
 	return b
@@ -40,11 +40,14 @@ func (b *bytesModel) code(c *Coder, done, block []byte, size int) []byte {
 		m.Hash[3] = Hash(4, h)
 		m.Hash[4] = Hash(h+6, uint32(last>>32)&0xffff)
 		m.Hash[5] = Hash(b.word+5, h&0xff)
+		m.Hash[6] = Hash(7, h&0xffff00)
+		m.Hash[7] = Hash(8, h&0xf8f8f8f8)
 		if b.effort > LeastEffort {
-			m.Hash[6] = Hash(h+7, uint32(last>>32)&0xff)
-			m.Hash[7] = Hash(h+8, uint32(last>>32)&0xffffff)
-			m.Hash[8] = Hash(b.word+9, b.before)
-			m.Hash[9] = Hash(10, h&0xf0f0ff00)
+			m.Hash[8] = Hash(9, h&0xffff00ff)
+			m.Hash[9] = Hash(10, uint32(i&3)<<8|h>>24)
+			m.Hash[10] = Hash(h+7, uint32(last>>32)&0xff)
+			m.Hash[11] = Hash(h+8, uint32(last>>32)&0xffffff)
+			m.Hash[12] = Hash(b.word+9, b.before)
 		}
 		want, length := b.match.Find(done[start:])
 		m.Expect(0, int(want), min(length, 15)+min(length>>4, 48))

@@ -11,8 +11,8 @@ const (
 	MostEffort  = 8
 )
 
-// Encode appends to dst the block, coded with an effort: 7 takes some 6 MB of
-// memory beside the bytes, 8 some 24 MB, and 1.6 times as long. It is always
+// Encode appends to dst the block, coded with an effort: 7 takes some 11 MB of
+// memory beside the bytes, 8 some 40 MB, and 1.5 times as long. It is always
 // ok.
 func Encode(dst, block []byte, effort int) (out []byte, ok bool) {
 	effort = min(max(effort, LeastEffort), MostEffort)

@@ -11,8 +11,8 @@ const (
 	maxInputs = MaxContexts + 1 + Expectations
 	// agreements is how many ways the expectations can stand to the bits so far.
 	agreements = 9
-	// firstWeight is what an input's weight starts with, in 1/65536.
-	firstWeight = 20000
+	// firstWeights is what the inputs' weights start with, in 1/65536, in all.
+	firstWeights = 96000
 )
 
 // Model predicts and codes small symbols, up to four bits at a time, from hashed
@@ -26,7 +26,8 @@ type Model struct {
 	// Refine chooses what refines the prediction.
 	Refine uint32
 
-	n        int // hashed contexts
+	n        int  // hashed contexts
+	bytes    bool // each bit of a byte has its own set of weights
 	node     uint
 	part     uint32 // tells the parts of a symbol apart
 	slot     [MaxContexts]*Slot
@@ -50,7 +51,7 @@ type Model struct {
 // NewModel returns a model of n hashed contexts, at most MaxContexts, kept in
 // slots, of so many sets of weights, and of 2^refine contexts that refine.
 func NewModel(slots *Slots, n, sets, refine int) *Model {
-	m := &Model{slots: slots, n: n, shift: uint(32 - refine), limit: 255, rate: 6}
+	m := &Model{slots: slots, n: n, shift: uint(32 - refine), limit: 255, rate: 10}
 	m.weights = make([]int32, sets*agreements*m.inputs())
 	m.refined = NewAPM(1<<refine, 6)
 	m.Reset()
@@ -58,6 +59,17 @@ func NewModel(slots *Slots, n, sets, refine int) *Model {
 }
 
 func (m *Model) inputs() int { return m.n + 1 + Expectations }
+
+// byteSets is how many sets of weights the bits of a byte have.
+const byteSets = 17 * 16
+
+// NewByteModel returns a model of bytes: each bit of them has a set of weights,
+// chosen by the bits before.
+func NewByteModel(slots *Slots, n, refine int) *Model {
+	m := NewModel(slots, n, byteSets, refine)
+	m.bytes = true
+	return m
+}
 
 // Reset forgets everything but what is in the slots, which others may share.
 func (m *Model) Reset() {
@@ -73,7 +85,7 @@ func (m *Model) Reset() {
 		m.order0[i] = NewProbability(1<<15, 0)
 	}
 	for i := range m.weights {
-		m.weights[i] = firstWeight
+		m.weights[i] = int32(firstWeights / m.inputs())
 	}
 	m.refined.Reset()
 	m.coded = 0
@@ -158,7 +170,11 @@ func (m *Model) bit(c *Coder, bit, k int) int {
 		}
 		x[n+1+e] = int32(logit)
 	}
-	at := (m.Set*agreements + agreement) * len(x)
+	set := m.Set
+	if m.bytes {
+		set = int(m.part<<4|uint32(node)) % byteSets
+	}
+	at := (set*agreements + agreement) * len(x)
 	w := m.weights[at : at+len(x)]
 
 	sum := int64(x[n])*int64(w[n]) + int64(x[n+1])*int64(w[n+1]) + int64(x[n+2])*int64(w[n+2])
