@@ -7,10 +7,8 @@ type draft struct {
 	line   uint32 // whose text the literals are
 	rows   uint32
 	varies uint32 // where its tokens' flags begin
-	// whole says that its lines are free text, but for a time at the begin.
-	whole bool
-	index int32 // of the finished template
-	slots []slot
+	index  int32  // of the finished template
+	slots  []slot
 }
 
 // slot is a token that varies.
@@ -35,7 +33,6 @@ type builder struct {
 	columns []pending
 	byKey   map[uint64]int32
 	interns intern
-	nested  []*splitter
 }
 
 // draft begins a template whose text is that of variant v.

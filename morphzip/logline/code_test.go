@@ -2,12 +2,57 @@ package logline
 
 import (
 	"bytes"
+	"fmt"
+	"math"
+	"math/rand/v2"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/entroos/entroos/equations"
 	"pgregory.net/rapid"
 )
+
+// TestDensity codes lines with random numbers: little is left to be coded.
+func TestDensity(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	var b []byte
+	for i := range 12000 {
+		b = fmt.Appendf(b, "2026-11-23T07:%02d:%02d.%03dZ level=%s msg=\"request served\" bytes=%d from=10.0.%d.%d:%d\n", i/200, i/4%60, random.IntN(1000),
+			[]string{"INFO", "INFO", "INFO", "WARN"}[random.IntN(4)], random.IntN(100000), random.IntN(4), random.IntN(256), 1024+random.IntN(60000))
+	}
+	out, ok := Encode(nil, b, Default)
+	if !ok {
+		t.Fatal("not coded")
+	}
+	var h equations.Histogram
+	for _, c := range out {
+		h[c]++
+	}
+	if d := equations.OutputDensity(&h); d < 0.985 {
+		t.Errorf("density %.4f of %d bytes", d, len(out))
+	}
+	// The entropy of what is random: 10, 0.8, 16.6, 2, 8 and 15.9 bits a line.
+	if least := 12000 * 533 / 80; len(out) > least+least/10 {
+		t.Errorf("%d bytes, the entropy is %d", len(out), least)
+	}
+}
+
+// TestEstimate compares an estimate with what it is of.
+func TestEstimate(t *testing.T) {
+	var b []byte
+	for i := range 20000 {
+		b = fmt.Appendf(b, "2026-11-23T07:%02d:%02dZ level=INFO msg=done n=%d\n", i/600, i/10%60, i*7919%65536)
+	}
+	out, ok := Encode(nil, b, Default)
+	bits, header := Estimate(b)
+	if size := float64(len(out) * 8); !ok || bits+header < size/2 || bits+header > size*2 {
+		t.Errorf("%.0f bits, %.0f estimated", size, bits+header)
+	}
+	if bits, _ := Estimate(bytes.Repeat([]byte{0, 1, 2, 3}, 1<<16)); !math.IsInf(bits, 1) {
+		t.Errorf("binary data may be lines: %.0f bits", bits)
+	}
+}
 
 func checkCode(t interface{ Fatalf(string, ...any) }, block []byte, effort int) int {
 	out, ok := Encode([]byte("x"), block, effort)

@@ -169,7 +169,7 @@ const smallDictionary = 4 << 10
 // codeColumn codes a column, see docs/morphzip-format.md.
 func (e *encoder) codeColumn(c *Column, a *aligner) {
 	shape := 0
-	if c.Widths != nil || c.Indices != nil { // codedColumn.shape
+	if c.Widths != nil || c.Indices != nil {
 		shape = 1
 	}
 	if c.Type.Numeric() {

@@ -33,7 +33,7 @@ func plain(t testing.TB, payload []byte) []byte {
 	}
 	out := binary.AppendUvarint(nil, uint64(meta))
 	out = binary.AppendUvarint(out, uint64(text))
-	out = binary.AppendUvarint(out, uint64(len(b))<<3|bytesStored)
+	out = binary.AppendUvarint(out, uint64(len(b))<<3) // bytesStored is 0
 	return append(append(out, b...), d.meta[coded>>3:]...)
 }
 
