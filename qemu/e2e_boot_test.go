@@ -24,6 +24,7 @@ type status struct {
 	Committed    uint64   `json:"receipts_committed"`
 	OrphansTaken uint64   `json:"orphans_reaped"`
 	DataFree     uint64   `json:"data_free_bytes"`
+	LogsStored   uint64   `json:"logs_stored_bytes"`
 }
 
 func (b *box) status() status {
