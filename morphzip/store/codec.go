@@ -111,14 +111,26 @@ func (e *blockEncoder) encode(b *body) (header, []byte) {
 	h.level = e.level
 	parts, deltas := b.encode()
 	e.facts.delta(b.times, deltas)
+	// The data first: of the frames that the encoder codes in two ways, one in
+	// so many, the first is one, and shall be worth it.
+	data := make([][]byte, len(parts))
+	for i, part := range parts {
+		if i > 0 && len(part) > 0 {
+			data[i] = e.encoder.Encode(nil, part)
+		}
+	}
 	var payload []byte
-	for _, part := range parts {
+	for i, part := range parts {
 		if len(part) == 0 {
 			continue
 		}
 		begin := len(payload)
 		s := section{method: methodFrame, raw: uint64(len(part))}
-		payload = e.encoder.Encode(payload, part)
+		if i == 0 {
+			payload = e.encoder.Encode(payload, part)
+		} else {
+			payload = append(payload, data[i]...)
+		}
 		if len(payload)-begin >= len(part) {
 			s.method = methodRaw
 			payload = append(payload[:begin], part...)

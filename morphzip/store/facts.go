@@ -22,8 +22,9 @@ type facts struct {
 
 const (
 	factsKept = 16
-	// Of so many blocks one is described.
+	// Of so many blocks one is described, of those that take so many bytes.
 	factsEvery = 8
+	factsCoded = 4 << 10
 	// The chunks' mean size is told from so many chunks on.
 	chunksTold = 256
 	// Of a column so many numbers are told.
@@ -58,8 +59,8 @@ func (f *facts) block(r *morphzip.Report) {
 	if r.Plain > 0 {
 		f.coded = keep(f.coded, equations.CodedFacts{Morphed: r.Coded, Plain: r.Plain})
 	}
-	if len(r.Bits) == 0 {
-		return // of runs only
+	if len(r.Bits) == 0 || r.Coded < factsCoded {
+		return // of runs only, or little
 	}
 	if f.every%factsEvery == 0 {
 		f.blocks = keep(f.blocks, r.Facts())
