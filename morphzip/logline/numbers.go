@@ -2,6 +2,7 @@ package logline
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -25,8 +26,31 @@ func (v *values) mayHold(part []byte, begins, ends bool) bool {
 		return err != nil || x <= v.Most
 	case Address:
 		return addressBetween(string(part), v.Least, v.Most, begins, ends)
+	case Time:
+		return longestDigits(part) <= v.digits()
 	}
 	return true
+}
+
+// digits is how many digits follow each other at most in the column's times.
+func (v *values) digits() int {
+	width := min(v.width, 9) // as a reader would refuse more
+	if v.several {
+		width = 9 // the most there are
+	}
+	w := newTimeWriter(v.layout)
+	return max(longestDigits(w.append(nil, 0, width)), width)
+}
+
+func longestDigits(b []byte) (longest int) {
+	run := 0
+	for _, c := range b {
+		if run++; c < '0' || c > '9' {
+			run = 0
+		}
+		longest = max(longest, run)
+	}
+	return longest
 }
 
 // addressBetween tells whether an address from least to most may contain part,
@@ -35,7 +59,7 @@ func (v *values) mayHold(part []byte, begins, ends bool) bool {
 func addressBetween(part string, least, most uint64, begins, ends bool) bool {
 	octets := strings.Split(part, ".")
 	n := len(octets)
-	if n > 4 {
+	if n > 4 || slices.ContainsFunc(octets, func(o string) bool { return len(o) > 3 }) {
 		return false
 	}
 	if n < 4 && !begins {

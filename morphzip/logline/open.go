@@ -163,6 +163,8 @@ type matcher struct {
 type values struct {
 	Facts
 	layout  Layout
+	width   int    // Column.Width
+	several bool   // numbers have widths of their own
 	natural bool   // numbers without zeros in front
 	text    []byte // the values, a '\n' before and after each; nil if not decoded
 }
@@ -229,6 +231,7 @@ func (m *matcher) slot(column int) (bool, error) {
 	v := m.columns[column]
 	if v == nil {
 		v = &values{Facts: m.c.Facts(column), layout: m.c.table.Table.Columns[column].Layout}
+		v.width, v.several = m.c.table.Table.Columns[column].Width, m.c.table.columns[column].shape != 0
 		v.natural = m.c.table.Table.Columns[column].Width == 0 && m.c.table.columns[column].shape == 0
 		m.columns[column] = v
 	}
