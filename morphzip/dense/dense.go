@@ -15,7 +15,7 @@ const (
 
 // newWalker returns a walker for a block of so many bytes.
 func newWalker(c *mixing.Coder, effort, size int) *walker {
-	w := &walker{c: c, effort: effort, budget: 2*size + 4096, decoding: c.Decoding()}
+	w := &walker{c: c, effort: effort, budget: 32*size + 1<<18, decoding: c.Decoding()}
 	bits, match := 22, 18
 	if effort > LeastEffort {
 		bits, match = 24, 20
@@ -74,7 +74,7 @@ func (w *walker) walk(b *branch) error {
 	if err := w.plans(); err != nil {
 		return err
 	}
-	rows, err := w.count(metaRows, len(b.table.Rows))
+	rows, err := w.count(metaRows, len(b.table.Rows), rowBytes)
 	if err != nil {
 		return err
 	}

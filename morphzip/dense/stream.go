@@ -239,6 +239,10 @@ func (w *walker) codeListed(s *stream, value uint64) uint64 {
 	}
 	value = w.meta(metaListed, value)
 	if s.count < maxListed {
+		if err := w.spend(listBytes); err != nil {
+			w.failed = err
+			return 0
+		}
 		s.list = append(s.list, value)
 		s.count++
 		if s.listed == nil {

@@ -54,13 +54,13 @@ func (w *walker) meta(nature uint32, value uint64) uint64 {
 	return value
 }
 
-// count codes how many of something there are, and takes them from the budget.
-func (w *walker) count(nature uint32, n int) (int, error) {
+// count codes how many of something there are, and spends what they take.
+func (w *walker) count(nature uint32, n, each int) (int, error) {
 	u := w.meta(nature, uint64(n))
-	if u > uint64(w.budget) {
+	if u > uint64(w.budget/each) {
 		return 0, corrupt("more than the block holds")
 	}
-	return int(u), w.spend(int(u))
+	return int(u), w.spend(int(u) * each)
 }
 
 // describe codes a table's templates and what its columns are.
@@ -68,13 +68,16 @@ func (w *walker) describe(t *logline.Table, depth int) error {
 	if depth > maxDepth {
 		return errUnfit
 	}
-	templates, err := w.count(metaTemplates, len(t.Templates))
+	templates, err := w.count(metaTemplates, len(t.Templates), templateBytes)
 	if err != nil {
 		return err
 	}
-	columns, err := w.count(metaColumns, len(t.Columns))
+	columns, err := w.count(metaColumns, len(t.Columns), columnBytes)
 	if err != nil {
 		return err
+	}
+	if columns > maxStreams {
+		return errUnfit
 	}
 	if w.decoding {
 		t.Templates = make([]logline.Template, templates)
@@ -97,7 +100,7 @@ func (w *walker) describe(t *logline.Table, depth int) error {
 // template codes a template. Most slots are the next column, or the one after
 // the slot before.
 func (w *walker) template(t *logline.Template, next uint64, columns int) (uint64, error) {
-	slots, err := w.count(metaSlots, len(t.Slots))
+	slots, err := w.count(metaSlots, len(t.Slots), slotBytes)
 	if err != nil {
 		return 0, err
 	}
@@ -106,7 +109,7 @@ func (w *walker) template(t *logline.Template, next uint64, columns int) (uint64
 		t.Literals = make([][]byte, slots+1)
 	}
 	for i := range t.Literals {
-		if err := w.spend(len(t.Literals[i])); err != nil {
+		if err := w.spend(textBytes * len(t.Literals[i])); err != nil {
 			return 0, err
 		}
 		b, err := w.text.literal(w, natureLiteral, t.Literals[i])
@@ -114,7 +117,7 @@ func (w *walker) template(t *logline.Template, next uint64, columns int) (uint64
 			return 0, err
 		}
 		if w.decoding {
-			if err := w.spend(len(b)); err != nil {
+			if err := w.spend(textBytes * len(b)); err != nil {
 				return 0, err
 			}
 			t.Literals[i] = append([]byte(nil), b...)
@@ -166,7 +169,7 @@ func (w *walker) column(c *logline.Column, depth int) error {
 			return err
 		}
 		if w.decoding {
-			if err := w.spend(len(layout)); err != nil {
+			if err := w.spend(textBytes * len(layout)); err != nil {
 				return err
 			}
 			c.Layout = append([]byte(nil), layout...)

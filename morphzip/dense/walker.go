@@ -30,10 +30,21 @@ type walker struct {
 	metas    [natures][2]uint32 // the header's latest numbers of each nature
 	recalls  int
 	failed   error
-	budget   int // how many more values, bytes and other things there may be
+	budget   int // bytes of memory that the rest of the table may take
 	decoding bool
 	recorder *recorder
 }
+
+// What the parts of a table take of the budget, in bytes of memory, at most.
+const (
+	templateBytes = 96
+	columnBytes   = 1024
+	slotBytes     = 48
+	rowBytes      = 8
+	valueBytes    = 16
+	listBytes     = 64 // for each value of a listed stream's list
+	textBytes     = 2
+)
 
 // spend takes n from the budget.
 func (w *walker) spend(n int) error {
@@ -105,7 +116,7 @@ func (w *walker) row(b *branch) error {
 // cell walks over the next value of a column.
 func (w *walker) cell(l *leaf) error {
 	c := l.column
-	if err := w.spend(1); err != nil {
+	if err := w.spend(valueBytes); err != nil {
 		return err
 	}
 	i := l.next
@@ -178,7 +189,7 @@ func (w *walker) entry(l *leaf) error {
 	if err != nil {
 		return err
 	}
-	if err := w.spend(len(b)); err != nil {
+	if err := w.spend(textBytes * len(b)); err != nil {
 		return err
 	}
 	if w.decoding {
