@@ -154,11 +154,11 @@ type iotestReader struct{ r io.Reader }
 func (r *iotestReader) Read(p []byte) (int, error) { return r.r.Read(p[:min(len(p), 701)]) }
 
 func TestTheFileIsTheSameWithAnyWorkers(t *testing.T) {
-	content := slices.Concat(logLines(20_000), random(50_000), logLines(20_000))
+	content := slices.Concat(logLines(5000), random(50_000), logLines(5000))
 	for level := Fastest; level < Dense; level++ {
-		one := compress(t, content, Options{Level: level, BlockSize: 128 << 10, Workers: 1})
+		one := compress(t, content, Options{Level: level, BlockSize: 64 << 10, Workers: 1})
 		for range 3 { // and with encoders that were of use before
-			if many := compress(t, content, Options{Level: level, BlockSize: 128 << 10, Workers: 4}); !bytes.Equal(one, many) {
+			if many := compress(t, content, Options{Level: level, BlockSize: 64 << 10, Workers: 4}); !bytes.Equal(one, many) {
 				t.Fatalf("%v: %d bytes and %d", level, len(one), len(many))
 			}
 		}
@@ -182,6 +182,45 @@ func TestFlushedBlocksAreReadable(t *testing.T) {
 		t.Errorf("%q, %v", got, err)
 	}
 }
+
+// line is one of so many bytes, without an end.
+type line struct{ left int }
+
+func (l *line) Read(p []byte) (int, error) {
+	p = p[:min(len(p), l.left)]
+	if len(p) == 0 {
+		return 0, io.EOF
+	}
+	for i := range p {
+		p[i] = 'a' + byte((l.left-i)*(l.left-i)>>9%17)
+	}
+	l.left -= len(p)
+	return len(p), nil
+}
+
+func TestALineOf100MB(t *testing.T) {
+	const size = 100_000_000
+	var file bytes.Buffer
+	w, err := NewWriter(&file, Options{Level: Fastest})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.CopyBuffer(w, &line{size}, make([]byte, 1000)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	n, err := NewReader(&file).WriteTo(&comparing{with: &pieces{&line{size}}})
+	if err != nil || n != size {
+		t.Errorf("%d bytes of %d came back: %v", n, size, err)
+	}
+}
+
+// pieces reads a thousand bytes at a time.
+type pieces struct{ r io.Reader }
+
+func (p *pieces) Read(b []byte) (int, error) { return p.r.Read(b[:min(len(b), 1000)]) }
 
 type failingWriter struct{ left int }
 

@@ -3,6 +3,7 @@ package morphzip
 import (
 	"fmt"
 	"runtime"
+	"slices"
 
 	"github.com/entroos/entroos/equations"
 )
@@ -80,7 +81,7 @@ func (e *Encoder) Encode(dst, block []byte) []byte {
 	if len(block) == 0 || len(block) > MaxBlock {
 		panic(fmt.Sprintf("morphzip: a block of %d bytes", len(block)))
 	}
-	e.elider.reset(e.elider.rest)
+	e.elider.reset(slices.Grow(e.elider.rest[:0], len(block)))
 	e.elider.take(block, MaxBlock)
 	e.elider.end()
 	b := rawBlock{rest: e.elider.rest, runs: e.elider.runs, size: e.elider.size, number: e.number}

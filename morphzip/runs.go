@@ -3,6 +3,7 @@ package morphzip
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 )
 
 // A run is a long repetition of one byte that was taken out of a block: after
@@ -66,6 +67,9 @@ func (e *elider) take(b []byte, limit int) (n int, full bool) {
 		// As far as the next window's end.
 		next := min(e.scanned+window, limit) - len(e.rest)
 		next = min(next, len(b)-n)
+		if len(e.rest)+next > cap(e.rest) && len(e.rest) >= mebi/2 { // at once, not by doubling
+			e.rest = slices.Grow(e.rest, limit-len(e.rest))
+		}
 		e.rest = append(e.rest, b[n:n+next]...)
 		n += next
 		e.size += uint64(next)

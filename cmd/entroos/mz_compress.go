@@ -87,7 +87,7 @@ func newMzCompressCommand(env *environment) *cobra.Command {
 func (f *mzFlags) compress(ctx context.Context, env *environment, names []string) error {
 	env.noProgress = f.quiet
 	if f.level == morphzip.Dense { // which is for little memory
-		defer debug.SetGCPercent(debug.SetGCPercent(25))
+		defer debug.SetGCPercent(debug.SetGCPercent(15))
 	}
 	if f.append {
 		if f.output == "" || f.stdout {
