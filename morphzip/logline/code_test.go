@@ -38,6 +38,28 @@ func TestDensity(t *testing.T) {
 	}
 }
 
+// TestDeterministic codes blocks in one order and in another, with an encoder
+// that is used again and with new ones.
+func TestDeterministic(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	var blocks, coded [][]byte
+	for n := range 6 {
+		var b []byte
+		for i := range 3000 + 500*n {
+			b = fmt.Appendf(b, "Nov 23 07:%02d:%02d host app%d[%d]: request %x of user%d took %d.%03d ms\n", i/600, i/10%60, n, 100+random.IntN(9), random.Uint32(), random.IntN(40), random.IntN(90), random.IntN(1000))
+		}
+		e := new(encoder)
+		blocks, coded = append(blocks, b), append(coded, e.payload(nil, Split(b), Dense))
+	}
+	e := new(encoder)
+	for range 20 {
+		n := random.IntN(len(blocks))
+		if got := e.payload(nil, e.split.split(blocks[n]), Dense); !bytes.Equal(got, coded[n]) {
+			t.Fatalf("block %d is coded otherwise by an encoder that was used", n)
+		}
+	}
+}
+
 // TestEstimate compares an estimate with what it is of.
 func TestEstimate(t *testing.T) {
 	var b []byte
