@@ -85,7 +85,11 @@ func (m *lineModel) emit(b byte) {
 	m.follow.update(m.buf[:m.pos], &m.match)
 }
 
-func (m *lineModel) room() int { return m.max - m.pos }
+// room is how many bytes may follow in the block and in the line: what works in
+// proportion to a line's length is bounded by it.
+func (m *lineModel) room() int {
+	return min(m.max-m.pos, longestLine-(m.pos-m.line.start))
+}
 
 // back returns the i-th byte before.
 func (m *lineModel) back(i int) byte {
