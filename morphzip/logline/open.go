@@ -132,9 +132,15 @@ func (c *Coded) MayContain(literal []byte) (bool, error) {
 	}
 	m := matcher{c: c, query: literal}
 	for i := range c.table.Templates {
-		ok, err := m.template(&c.table.Templates[i])
-		if err != nil || ok {
-			return ok, err
+		// By the facts alone first, then by the values of text.
+		for _, m.exact = range []bool{false, true} {
+			ok, err := m.template(&c.table.Templates[i])
+			if err != nil || ok && m.exact {
+				return ok, err
+			}
+			if !ok {
+				break
+			}
 		}
 	}
 	return false, nil
@@ -157,6 +163,7 @@ type matcher struct {
 	reached []bool // how much of the query may end where the next piece begins
 	then    []bool
 	columns map[int]*values
+	exact   bool // columns of text are decoded
 }
 
 // values are what a column may hold.
@@ -168,10 +175,6 @@ type values struct {
 	natural bool   // numbers without zeros in front
 	text    []byte // the values, a '\n' before and after each; nil if not decoded
 }
-
-// decodeFrom is the length of a part of the query for which columns of text are
-// decoded.
-const decodeFrom = 3
 
 func (m *matcher) template(t *Template) (bool, error) {
 	n := len(m.query)
@@ -241,6 +244,11 @@ func (m *matcher) slot(column int) (bool, error) {
 	}
 	n := len(m.query)
 	clear(m.then)
+	if !v.Type.Numeric() && m.exact {
+		ok, err := m.entries(v, column)
+		m.reached, m.then = m.then, m.reached
+		return ok, err
+	}
 	for j := range n {
 		if j > 0 && !m.reached[j] {
 			continue
@@ -303,9 +311,12 @@ func (m *matcher) may(v *values, column int, part []byte, begins, ends bool) (bo
 	if v.Type.Numeric() {
 		return v.mayHold(part, begins, ends), nil
 	}
-	if len(part) < decodeFrom {
-		return true, nil
-	}
+	return true, nil
+}
+
+// entries follows the query through the values of a column of text. True is that
+// one contains what is left of it.
+func (m *matcher) entries(v *values, column int) (bool, error) {
 	if v.text == nil {
 		b, err := m.c.texts(column)
 		if err != nil {
@@ -313,15 +324,44 @@ func (m *matcher) may(v *values, column int, part []byte, begins, ends bool) (bo
 		}
 		v.text = append([]byte{'\n'}, b...)
 	}
-	pattern := make([]byte, 0, len(part)+2)
-	if begins {
-		pattern = append(pattern, '\n')
+	if m.fits(v, m.query) && bytes.Contains(v.text, m.query) {
+		return true, nil
 	}
-	pattern = append(pattern, part...)
-	if ends {
-		pattern = append(pattern, '\n')
+	var first, last [256]bool // bytes that values begin or end with to be of use
+	for j := range m.query {
+		first[m.query[j]] = first[m.query[j]] || j > 0 && m.reached[j]
+		last[m.query[j]] = last[m.query[j]] || j+1 < len(m.query)
 	}
-	return bytes.Contains(v.text, pattern), nil
+	for text := v.text[1:]; len(text) > 0; {
+		n := bytes.IndexByte(text, '\n')
+		e := text[:n]
+		text = text[n+1:]
+		if n == 0 {
+			for j := 1; j < len(m.query); j++ {
+				m.then[j] = m.then[j] || m.reached[j]
+			}
+			continue
+		}
+		if first[e[0]] {
+			for j := 1; j < len(m.query); j++ {
+				if rest := m.query[j:]; !m.reached[j] || rest[0] != e[0] {
+					continue
+				} else if bytes.HasPrefix(e, rest) {
+					return true, nil
+				} else if bytes.HasPrefix(rest, e) {
+					m.then[j+n] = true
+				}
+			}
+		}
+		if last[e[n-1]] {
+			for k := 1; k <= n && k < len(m.query); k++ {
+				if m.query[k-1] == e[n-1] && bytes.HasSuffix(e, m.query[:k]) {
+					m.then[k] = true
+				}
+			}
+		}
+	}
+	return false, nil
 }
 
 // decimalBetween tells whether a number from least to most begins with these
