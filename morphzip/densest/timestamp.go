@@ -7,38 +7,28 @@ import "strings"
 // and day names of three letters, e for the day padded by a space, E for the
 // seconds since 1970 in ten digits, and small capitals H N S K L for hour,
 // minute, second, month and day without padding. Others stand for themselves.
-var layouts = []string{
-	"",
-	"Y-M-D h:m:s",
-	"Y-M-DTh:m:s",
-	"Y/M/D h:m:s",
-	"y/M/D h:m:s",
-	"y-M-D h:m:s",
-	"b e h:m:s",
-	"b L h:m:s",
-	"b D h:m:s",
-	"a b D h:m:s Y",
-	"a b e h:m:s Y",
-	"Y-M-D-h.m.s",
-	"Y-M-D_h:m:s",
-	"M-D h:m:s",
-	"M.D h:m:s",
-	"M/D h:m:s",
-	"D/b/Y:h:m:s",
-	"D b Y h:m:s",
-	"yMD hms",
-	"YMD hms",
-	"YMD-h:m:s",
-	"YMD-H:N:S",
-	"Y-M-D H:N:S",
-	"D/b/Y H:N:S",
-	"Y/K/L:h:m:s",
-	"Y/K/L:H:N:S",
-	"Y-M-D",
-	"Y.M.D",
-	"Y/M/D",
-	"h:m:s",
-	"E",
+//
+// Programs write dates in few ways and times in fewer, and put about anything
+// between the two: the layouts are the combinations. Of two that fit the same
+// bytes the earlier is taken. Their order is a part of the format.
+var layouts = makeLayouts()
+
+func makeLayouts() []string {
+	all := []string{"", "a b D h:m:s Y", "a b e h:m:s Y"} // the first is none
+	combine := func(dates, separators, times []string) {
+		for _, t := range times {
+			for _, d := range dates {
+				for _, separator := range separators {
+					all = append(all, d+separator+t)
+				}
+			}
+		}
+	}
+	years := []string{"Y-M-D", "Y/M/D", "Y.M.D", "YMD", "y-M-D", "y/M/D", "yMD", "D/b/Y", "D-b-Y", "D b Y", "Y/K/L"}
+	days := []string{"b e", "b D", "b L", "M-D", "M/D", "M.D"}
+	combine(append(years, days...), []string{" ", "T", "-", "_", ":"}, []string{"h:m:s", "H:N:S"})
+	combine(years[:7], []string{" ", "T", "-", "_"}, []string{"h.m.s", "hms"})
+	return append(all, "Y-M-D", "Y/M/D", "Y.M.D", "h:m:s", "E")
 }
 
 // moment is a point of time as written: seconds since 1970 (of year 2000 when
@@ -98,7 +88,7 @@ func nameAt(b []byte, i int, names string) (int, bool) {
 }
 
 // unpadded tells of the layouts with numbers that are not padded.
-var unpadded [64]bool
+var unpadded [256]bool
 
 func init() {
 	for i, l := range layouts {
