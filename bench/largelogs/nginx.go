@@ -8,7 +8,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -106,9 +105,7 @@ func site(www string, seed uint64) ([]string, error) {
 		}
 		pages = append(pages, page)
 	}
-	for _, page := range []string{"/", "/wp-login.php", "/.env", "/favicon.ico", "/admin/login", "/old/index.html", "/down/status"} {
-		pages = append(pages, page)
-	}
+	pages = append(pages, "/", "/wp-login.php", "/.env", "/favicon.ico", "/admin/login", "/old/index.html", "/down/status")
 	r.Shuffle(len(pages), func(i, j int) { pages[i], pages[j] = pages[j], pages[i] })
 	return pages, nil
 }
@@ -207,5 +204,5 @@ func awaitAddress(ctx context.Context, address string) error {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
-	return fmt.Errorf("nobody answers at %s: %w", address, http.ErrServerClosed)
+	return fmt.Errorf("nobody answers at %s", address)
 }
