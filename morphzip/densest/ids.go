@@ -132,7 +132,8 @@ func (d *idModel) add(id int) {
 			h = mixHash(h, uint64(d.history[n-1-k]))
 		}
 		head := &d.heads[h&uint64(len(d.heads)-1)]
-		if q := int(*head); at == 0 && q >= order && slices.Equal(d.history[q-order:q], d.history[n-order:]) {
+		// Where two orders' hashes collide it is n, behind which nothing is yet.
+		if q := int(*head); at == 0 && q >= order && q < n && slices.Equal(d.history[q-order:q], d.history[n-order:]) {
 			at = q
 			d.length = max(d.length, order)
 		}
