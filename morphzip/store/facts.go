@@ -22,9 +22,9 @@ type facts struct {
 
 const (
 	factsKept = 16
-	// Of so many blocks one is described, of those that take so many bytes.
+	// Of so many blocks one is described, of those that have so many bytes.
 	factsEvery = 8
-	factsCoded = 4 << 10
+	factsSize  = 4 << 10
 	// The chunks' mean size is told from so many chunks on.
 	chunksTold = 256
 	// Of a column so many numbers are told.
@@ -59,7 +59,7 @@ func (f *facts) block(r *morphzip.Report) {
 	if r.Plain > 0 {
 		f.coded = keep(f.coded, equations.CodedFacts{Morphed: r.Coded, Plain: r.Plain})
 	}
-	if len(r.Bits) == 0 || r.Coded < factsCoded {
+	if len(r.Bits) == 0 || len(r.Rest) < factsSize {
 		return // of runs only, or little
 	}
 	if f.every%factsEvery == 0 {
