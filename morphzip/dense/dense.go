@@ -15,7 +15,7 @@ const (
 
 // newWalker returns a walker for a block of so many bytes.
 func newWalker(c *mixing.Coder, effort, size int) *walker {
-	w := &walker{c: c, effort: effort, budget: 32*size + 1<<18, decoding: c.Decoding()}
+	w := &walker{c: c, effort: effort, budget: 32*size + 1<<18, room: size + 1, letters: 2*size + 4096, decoding: c.Decoding()}
 	bits, match := 22, 18
 	if effort > LeastEffort {
 		bits, match = 24, 20
@@ -48,7 +48,7 @@ func (w *walker) encode(t *logline.Table) error {
 	if err := w.describe(t, 0); err != nil {
 		return err
 	}
-	b, err := w.plant(t)
+	b, err := w.plant(t, 1)
 	if err != nil {
 		return err
 	}
@@ -60,7 +60,7 @@ func (w *walker) encode(t *logline.Table) error {
 	// The same again, and now in earnest.
 	chosen := w.streams
 	w.streams, w.recorder, w.budget = nil, nil, left
-	if b, err = w.plant(t); err != nil {
+	if b, err = w.plant(t, 1); err != nil {
 		return err
 	}
 	for i := range w.streams {
@@ -101,7 +101,7 @@ func Decode(dst, payload []byte, size int) ([]byte, error) {
 	if err := w.describe(t, 0); err != nil {
 		return dst, err
 	}
-	b, err := w.plant(t)
+	b, err := w.plant(t, 1)
 	if err != nil {
 		return dst, err
 	}

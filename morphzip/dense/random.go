@@ -47,9 +47,10 @@ func (x *text) random(w *walker, s *stream, t logline.Type, b []byte) (random []
 	if n == 0 {
 		return nil, false, nil
 	}
-	if n > uint64(w.budget) || t == logline.UUID && n != 16 {
+	if n > uint64(w.letters) || t == logline.UUID && n != 16 {
 		return nil, false, corrupt("length of digits")
 	}
+	w.letters -= int(n)
 	// The digits stand in the history, but nothing looks for them there.
 	start := len(x.history)
 	alphabet := s.digits.alphabet()

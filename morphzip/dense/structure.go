@@ -192,10 +192,18 @@ func (w *walker) column(c *logline.Column, depth int) error {
 	return nil
 }
 
-// plant makes the branch of a table, and its streams.
-func (w *walker) plant(t *logline.Table) (*branch, error) {
+// plant makes the branch of a table, and its streams; each row ends in so many
+// bytes.
+func (w *walker) plant(t *logline.Table, ends int) (*branch, error) {
 	b := &branch{table: t, rows: w.stream(), columns: make([]leaf, len(t.Columns))}
 	w.streams[b.rows].rows = true
+	for i := range t.Templates {
+		n := ends
+		for _, l := range t.Templates[i].Literals {
+			n += len(l)
+		}
+		b.lengths = append(b.lengths, n)
+	}
 	for i := range t.Columns {
 		c := &t.Columns[i]
 		l := &b.columns[i]
@@ -215,7 +223,7 @@ func (w *walker) plant(t *logline.Table) (*branch, error) {
 			}
 		}
 		if c.Table != nil {
-			inner, err := w.plant(c.Table)
+			inner, err := w.plant(c.Table, 0)
 			if err != nil {
 				return nil, err
 			}

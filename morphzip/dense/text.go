@@ -59,9 +59,10 @@ func (x *text) entry(w *walker, s *stream, t logline.Type, b []byte) ([]byte, er
 	if t == logline.Digest {
 		n = w.meta(metaDigest, uint64(len(b)))
 	}
-	if n > uint64(w.budget) {
+	if n > uint64(w.letters) {
 		return nil, corrupt("digest longer than the block")
 	}
+	w.letters -= int(n)
 	start := len(x.history)
 	x.begin()
 	for i := range int(n) {
@@ -90,10 +91,11 @@ func (x *text) line(w *walker, nature uint32, b []byte) ([]byte, error) {
 		if x.byte(w, nature, start, symbol) == '\n' {
 			break
 		}
-		if len(x.history)-start > w.budget {
+		if len(x.history)-start > w.letters {
 			return nil, corrupt("text longer than the block")
 		}
 	}
+	w.letters -= len(x.history) - start
 	return x.history[start : len(x.history)-1], nil
 }
 

@@ -30,6 +30,8 @@ type walker struct {
 	metas    [natures][2]uint32 // the header's latest numbers of each nature
 	recalls  int
 	failed   error
+	room     int // bytes of the block that are not decoded yet, at most
+	letters  int // bytes of text that there still may be
 	budget   int // bytes of memory that the rest of the table may take
 	decoding bool
 	recorder *recorder
@@ -55,10 +57,23 @@ func (w *walker) spend(n int) error {
 	return nil
 }
 
+// produce tells that a decoder has decoded what takes at least n bytes of the
+// block.
+func (w *walker) produce(n int) error {
+	if !w.decoding {
+		return nil
+	}
+	if w.room -= n; w.room < 0 {
+		return corrupt("more than the block holds")
+	}
+	return nil
+}
+
 // branch is a table on the walk.
 type branch struct {
 	table   *logline.Table
-	rows    int // the stream of the rows' templates
+	rows    int   // the stream of the rows' templates
+	lengths []int // of each template's literals and, of lines, the '\n'
 	columns []leaf
 	next    int // row
 }
@@ -103,6 +118,9 @@ func (w *walker) row(b *branch) error {
 		t.Rows = append(t.Rows, uint32(id))
 	}
 	b.next++
+	if err := w.produce(b.lengths[id]); err != nil {
+		return err
+	}
 	for i, c := range t.Templates[id].Slots {
 		w.place = mixing.Hash(uint32(b.rows)<<16|uint32(id), uint32(i))
 		if err := w.cell(&b.columns[c]); err != nil {
@@ -138,6 +156,9 @@ func (w *walker) cell(l *leaf) error {
 			}
 		}
 		if w.decoding {
+			if err := w.produce(1); err != nil {
+				return err
+			}
 			c.Numbers = append(c.Numbers, number)
 			if l.widths >= 0 {
 				c.Widths = append(c.Widths, uint8(width))
@@ -190,6 +211,9 @@ func (w *walker) entry(l *leaf) error {
 		return err
 	}
 	if err := w.spend(textBytes * len(b)); err != nil {
+		return err
+	}
+	if err := w.produce(len(b)); err != nil {
 		return err
 	}
 	if w.decoding {
