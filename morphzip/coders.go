@@ -64,10 +64,12 @@ func encodeMixing(level Level, dst, block []byte) ([]byte, bool) {
 
 func estimateMixing(level Level, s *sample) (bits, header float64) {
 	if s.byMixing == 0 {
-		coded, _ := encodeMixing(level, nil, s.bytes)
-		s.byMixing = len(coded)
+		s.byMixing = s.learned(func(b []byte) int {
+			coded, _ := encodeMixing(level, nil, b)
+			return len(coded)
+		})
 	}
-	return s.bits(s.byMixing), 0
+	return s.byMixing, 0
 }
 
 func encodeLogLine(level Level, dst, block []byte) ([]byte, bool) {
@@ -94,11 +96,16 @@ func encodeDense(level Level, dst, block []byte) ([]byte, bool) {
 }
 
 func estimateDense(level Level, s *sample) (bits, header float64) {
-	coded, ok := encodeDense(level, nil, s.bytes)
-	if !ok {
+	fits := true
+	bits = s.learned(func(b []byte) int {
+		coded, ok := encodeDense(level, nil, b)
+		fits = fits && ok
+		return len(coded)
+	})
+	if !fits {
 		return s.unfit(), 0
 	}
-	return s.bits(len(coded)), 0
+	return bits, 0
 }
 
 func encodeDensest(_ Level, dst, block []byte) ([]byte, bool) { return densest.Encode(dst, block) }

@@ -155,7 +155,7 @@ func (e *Encoder) encodeRest(dst []byte, b *rawBlock, report *Report) []byte {
 		return dst
 	}
 	report.Methods = plans[e.level]
-	s := newSample(block)
+	s := newSample(block, e.level)
 	for _, m := range report.Methods {
 		bits, header := m.of().estimate(e.level, s)
 		report.Bits, report.Headers = append(report.Bits, bits), append(report.Headers, header)

@@ -15,7 +15,6 @@ type File struct {
 	in     io.ReaderAt
 	blocks []Block
 	size   uint64
-	err    error // what is wrong with its end
 
 	mu   sync.Mutex // guards what was decoded last
 	last int
