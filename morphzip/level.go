@@ -23,7 +23,7 @@ const mebi = 1 << 20
 // long runs. No reader allocates more than a small multiple of it.
 const MaxBlock = 64 * mebi
 
-var blockSizes = [...]int{1: mebi, mebi, mebi, 2 * mebi, 4 * mebi, 4 * mebi, 5 * mebi / 2, 16 * mebi, 32 * mebi}
+var blockSizes = [...]int{1: mebi, mebi, mebi, 2 * mebi, 4 * mebi, 4 * mebi, 2 * mebi, 16 * mebi, 32 * mebi}
 
 // Valid says whether there is such a level.
 func (l Level) Valid() bool { return l >= 1 && int(l) < len(blockSizes) }
