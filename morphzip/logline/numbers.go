@@ -13,12 +13,8 @@ import (
 func (v *values) mayHold(part []byte, begins, ends bool) bool {
 	switch v.Type {
 	case Decimal, Fixed, Uptime:
-		// Without its point a number's digits are those of what it is coded as,
-		// and no part of them is more than all.
-		digits := bytes.Trim(bytes.ReplaceAll(part, []byte("."), nil), " ")
-		x, err := strconv.ParseUint("0"+string(digits), 10, 64)
-		if err != nil || x > v.Most {
-			return err != nil && bytes.ContainsRune(digits, ' ')
+		if !v.mayHoldDigits(part) {
+			return false
 		}
 		return v.Type != Decimal || !v.natural || !begins || decimalBetween(part, v.Least, v.Most, ends)
 	case Hex, HexUpper:
@@ -27,19 +23,64 @@ func (v *values) mayHold(part []byte, begins, ends bool) bool {
 	case Address:
 		return addressBetween(string(part), v.Least, v.Most, begins, ends)
 	case Time:
-		return longestDigits(part) <= v.digits()
+		return v.mayHoldTime(part)
 	}
 	return true
 }
 
-// digits is how many digits follow each other at most in the column's times.
-func (v *values) digits() int {
-	width := min(v.width, 9) // as a reader would refuse more
-	if v.several {
-		width = 9 // the most there are
+// mayHoldDigits is mayHold of numbers with digits and, at most, a point. Without
+// its point a number's digits are those of what it is coded as, and no part of
+// them is more than all.
+func (v *values) mayHoldDigits(part []byte) bool {
+	part = bytes.TrimLeft(part, " ")
+	whole, fraction, point := bytes.Cut(part, []byte("."))
+	most, places := v.Most, 0
+	switch {
+	case v.several:
+		places = -1 // not the same for all
+	case v.Type == Fixed:
+		places = v.width
+	case v.Type == Uptime:
+		places = 6
 	}
-	w := newTimeWriter(v.layout)
-	return max(longestDigits(w.append(nil, 0, width)), width)
+	switch {
+	case bytes.ContainsAny(fraction, ". ") || bytes.IndexByte(whole, ' ') >= 0:
+		return false
+	case places >= 0 && len(fraction) > places:
+		return false
+	case point && places > 0: // as if the digits that may follow were 0
+		for range places - len(fraction) {
+			most /= 10
+		}
+	case places > 0 && len(whole) <= places:
+		return true // of the fraction
+	case places > 0:
+		for range places {
+			most /= 10
+		}
+	}
+	x, err := strconv.ParseUint("0"+string(whole)+string(fraction), 10, 64)
+	return err == nil && x <= most
+}
+
+// mayHoldTime is mayHold of times: these have so many digits behind one another
+// at most, and so many points and the like.
+func (v *values) mayHoldTime(part []byte) bool {
+	if v.example == nil {
+		width := min(v.width, 9) // as a reader would refuse more
+		if v.several {
+			width = 9
+		}
+		w := newTimeWriter(v.layout)
+		v.example = w.append([]byte{}, 0, width)
+	}
+	for _, c := range []byte(".,:-/+") {
+		if n := bytes.Count(part, []byte{c}); n > 0 && n > bytes.Count(v.example, []byte{c}) {
+			return false
+		}
+	}
+	// A day may have a digit more than the example's.
+	return longestDigits(part) <= longestDigits(v.example)+1
 }
 
 func longestDigits(b []byte) (longest int) {

@@ -3,6 +3,7 @@ package logline
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 )
@@ -41,6 +42,31 @@ func TestMayContainNumbers(t *testing.T) {
 			a := number("a")
 			b = fmt.Appendf(b, "[%5d.%06d] n=%d w=%07d x=%x f=%d.%02d from 10.%d.%d.%d:%d 0x%016X\n", a%100000, a%1000000, a, number("b"), number("c"), a%1000, a%100,
 				a%256, a/7%256, a/3%256, number("d")%65536, number("e"))
+		}
+		out, ok := Encode(nil, b, Default)
+		if !ok {
+			return
+		}
+		from := rapid.IntRange(0, len(b)-2).Draw(t, "from")
+		to := from
+		for n := rapid.IntRange(1, 40).Draw(t, "length"); to < len(b) && b[to] != '\n' && to-from < n; to++ {
+		}
+		if may, err := MayContain(out, len(b), b[from:to]); err != nil || !may {
+			t.Fatalf("%q is in\n%s: %v", b[from:to], b, err)
+		}
+	})
+}
+
+// Nor are times, or what is about them.
+func TestMayContainTimes(t *testing.T) {
+	layouts := []string{"2006-01-02T15:04:05.000Z", "2006/01/02 15:04:05", "Jan _2 15:04:05", "02/Jan/2006:15:04:05 +0000", "20060102 150405.000000", "15:04:05,000", "2006-01-02 15:04:05.999999999"}
+	rapid.Check(t, func(t *rapid.T) {
+		layout := rapid.SampledFrom(layouts).Draw(t, "layout")
+		at := time.Unix(rapid.Int64Range(0, 4e9).Draw(t, "at"), 0).UTC()
+		var b []byte
+		for range rapid.IntRange(2, 30).Draw(t, "lines") {
+			at = at.Add(time.Duration(rapid.Int64Range(0, 1e14).Draw(t, "later")))
+			b = fmt.Appendf(at.AppendFormat(b, layout), " [%s] begins 17.5.4\n", at.Format(layout))
 		}
 		out, ok := Encode(nil, b, Default)
 		if !ok {

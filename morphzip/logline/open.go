@@ -171,6 +171,7 @@ type values struct {
 	Facts
 	layout  Layout
 	width   int    // Column.Width
+	example []byte // a time as it is written
 	several bool   // numbers have widths of their own
 	natural bool   // numbers without zeros in front
 	text    []byte // the values, a '\n' before and after each; nil if not decoded
