@@ -78,6 +78,7 @@ bench-morphzip: build bench-packages
 	build/entroos mz bench --levels 3,7 --first 16MB $(LOGS)
 	build/entroos mz bench --levels 3 --peers zstd $(LOGS)
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./morphzip/...
+	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m ./bench/versions
 
 bench-packages:
 	@$(MAKE) --no-print-directory packages PACKAGES="$(PACKAGES) gzip zstd xz-utils brotli zpaq bsdiff nginx redis-server"

@@ -33,9 +33,11 @@ import (
 
 const count = 10
 
-// BenchmarkVersions reports, for this and each peer, which part of the size of
-// versions 2 to 10 their differences take. ENTROOS_VERSIONS is a folder that the
-// versions are kept in and taken from; ENTROOS_PEERS=0 leaves out the peers.
+// BenchmarkVersions reports which part of the size of versions 2 to 10 their
+// differences take and, as peers are slow, which part of versions 2 and 5 alone
+// (one of each kind), for this and each peer. ENTROOS_VERSIONS is a folder that
+// the versions are kept in and taken from; ENTROOS_PEERS=0 leaves out the peers,
+// and with ENTROOS_PEERS=all they have every version.
 func BenchmarkVersions(b *testing.B) {
 	roots := makeVersions(b)
 	for b.Loop() {
@@ -47,7 +49,7 @@ func measureVersions(b *testing.B, roots []string) {
 	methods := []struct {
 		name  string
 		patch func(b *testing.B, old, new string) int64
-	}{{"delta", ours}}
+	}{{"delta", deltaOf}}
 	if os.Getenv("ENTROOS_PEERS") != "0" {
 		for _, peer := range []struct {
 			name, tool string
@@ -64,28 +66,41 @@ func measureVersions(b *testing.B, roots []string) {
 		}
 	}
 	totals := make([]int64, len(methods))
-	var size int64
+	var size, ours, few int64 // of all versions; of few, ours and the size
 	for v := 1; v < len(roots); v++ {
 		of, changed := sizeOf(b, roots[v]), changedFiles(b, roots[v-1], roots[v])
 		size += of
 		line := fmt.Sprintf("version %2d: %d bytes, %d files changed", v+1, of, len(changed))
+		compared := v == 1 || v == 4
 		for i, method := range methods {
+			if i > 0 && !compared && os.Getenv("ENTROOS_PEERS") != "all" {
+				continue
+			}
 			begin, sum := time.Now(), int64(0)
 			for _, path := range changed {
 				sum += method.patch(b, filepath.Join(roots[v-1], path), filepath.Join(roots[v], path))
 			}
 			totals[i] += sum
+			if i == 0 && compared {
+				ours += sum
+				few += of
+			}
 			line += fmt.Sprintf("; %s %d in %.1f s", method.name, sum, time.Since(begin).Seconds())
 		}
 		b.Log(line)
 	}
-	for i, method := range methods {
-		b.ReportMetric(float64(totals[i])/float64(size), method.name+"-ratio")
+	b.ReportMetric(float64(totals[0])/float64(size), "delta-ratio")
+	if os.Getenv("ENTROOS_PEERS") == "all" {
+		few, ours = size, totals[0]
+	}
+	b.ReportMetric(float64(ours)/float64(few), "delta-ratio-as-peers")
+	for i, method := range methods[1:] {
+		b.ReportMetric(float64(totals[i+1])/float64(few), method.name+"-ratio")
 	}
 }
 
-// ours is the size of the delta, which it decodes too.
-func ours(b *testing.B, old, new string) int64 {
+// deltaOf is the size of the delta, which it decodes too.
+func deltaOf(b *testing.B, old, new string) int64 {
 	debug.FreeOSMemory()
 	oldFile, newFile := open(b, old), open(b, new)
 	defer oldFile.Close()
