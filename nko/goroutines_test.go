@@ -14,8 +14,9 @@ import (
 )
 
 // mayStart are the functions that start the goroutines of PID 1's packages;
-// they recover. The store's default is not for PID 1, which gives it nko.Go.
-var mayStart = []string{"nko.Go", "runtime.Runtime.spawn", "store.withDefaults"}
+// they recover. The store's, the compressor's and the search's defaults are not
+// for PID 1, which gives the store nko.Go and uses of the others what starts none.
+var mayStart = []string{"nko.Go", "runtime.Runtime.spawn", "store.withDefaults", "morphzip.Options.complete", "search.Options.complete"}
 
 // starters are the library's functions that call one in a goroutine of its own.
 // Their argument has to be nko.Guard's.

@@ -141,8 +141,8 @@ func TestFlagsBecomeRequests(t *testing.T) {
 		"logs -n 5 web":             &entroosv1.LogsRequest{Container: "web", Tail: 5},
 		"logs --tail all web":       &entroosv1.LogsRequest{Container: "web", Tail: -1},
 		"services logs -n 0 ntp":    &entroosv1.LogsRequest{Service: "ntp"},
-		"logs -f --since 1d2h -g x|y web": &entroosv1.LogsRequest{
-			Container: "web", Tail: -1, Follow: true, Grep: &entroosv1.LogGrep{Expression: "x|y"},
+		"logs --since 1d2h -g x|y web": &entroosv1.LogsRequest{
+			Container: "web", Tail: -1, Grep: &entroosv1.LogGrep{Expression: "x|y"},
 			Since: &entroosv1.LogTime{Time: &entroosv1.LogTime_AgoNanos{AgoNanos: 26 * 3600e9}},
 		},
 		"logs --until 1970-01-01T00:00:02Z -vF -g x| web": &entroosv1.LogsRequest{
