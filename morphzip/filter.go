@@ -4,8 +4,10 @@ import "github.com/entroos/entroos/morphzip/filter"
 
 const (
 	// filterShare is what part of a block's frame its filter may take besides,
-	// filterBlock of the block itself.
+	// denseShare where searching the payload is slow, and filterBlock of the
+	// block itself.
 	filterShare = 40
+	denseShare  = 24
 	filterBlock = 512
 )
 
@@ -13,7 +15,11 @@ const (
 // a frame of so many bytes. Numbers are in it where the level has the time, and
 // the payload does not tell of them itself.
 func buildFilter(dst []byte, f *filter.Builder, level Level, r *Report, b *rawBlock, frame int) []byte {
-	size := min(frame/filterShare, len(b.rest)/filterBlock, MaxFilter/2)
+	share := filterShare
+	if level >= Dense {
+		share = denseShare
+	}
+	size := min(frame/share, len(b.rest)/filterBlock, MaxFilter/2)
 	if r.Method == Stored {
 		size = 0
 	}

@@ -173,13 +173,17 @@ func (b *Builder) halve(kind int) {
 	b.lists[kind] = slices.DeleteFunc(b.lists[kind], func(h uint32) bool { return share >= none || h>>(32-share) != 0 })
 }
 
-// weight says how little a kind's grams tell for their number: what is searched
-// for has words, and those of four letters have a gram of letters.
+// weight says how little a kind's grams tell for their number. What is searched
+// for has words, most of them with a gram of four letters; grams with digits
+// are the most, and alike in all logs.
 func weight(kind int) int {
-	if kind == shortSize {
+	switch {
+	case kind == shortSize:
 		return 1
+	case kind < shortSize:
+		return 8
 	}
-	return 4
+	return 16
 }
 
 // Append ends the block and appends its filter to dst.
