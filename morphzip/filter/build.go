@@ -105,8 +105,8 @@ func (b *Builder) addWords(p, all []byte) {
 		if run++; breaks[c] {
 			run = 0
 		} else if run >= shortSize {
-			if at := w * 2654435761 >> (32 - seenBits); uint32(b.seen[at]) != w {
-				b.seen[at] = uint64(w)
+			if at := w * 2654435761 >> (32 - seenBits); b.seen[at] != uint64(w)|1<<63 {
+				b.seen[at] = uint64(w) | 1<<63
 				b.add(binary.LittleEndian.Uint64(all[i-shortSize+1:]))
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -75,6 +76,28 @@ func upper(b []byte) []byte {
 		}
 	}
 	return b
+}
+
+// NULs are no empty place in a table.
+func TestBytesAlike(t *testing.T) {
+	for c := range 256 {
+		for _, numbers := range []bool{false, true} {
+			alike := bytes.Repeat([]byte{byte(c)}, 9)
+			block := slices.Concat([]byte("before\n"), alike, []byte("\nafter, a while\n"))
+			var b Builder
+			b.Begin(10000, numbers)
+			b.Write(block)
+			f, err := Parse(b.Append(nil))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for n := 1; c != '\n' && n <= len(alike); n++ {
+				if !f.MayContain(NewNeedle(alike[:n])) {
+					t.Errorf("%d times %#x is not seen, numbers %v", n, c, numbers)
+				}
+			}
+		}
+	}
 }
 
 func TestGramKinds(t *testing.T) {

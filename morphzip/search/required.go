@@ -207,5 +207,19 @@ func either(facts []fact) fact {
 			return anything
 		}
 	}
-	return fact{sets: []set{one}}
+	return fact{sets: []set{one.alike()}}
+}
+
+// alike gives the set with the case of all strings taken alike, as searches do:
+// if that of one makes no difference, that of none does.
+func (s set) alike() set {
+	folds := func(r required) bool { return r.fold }
+	if !slices.ContainsFunc(s, folds) {
+		return s
+	}
+	all := make(set, len(s))
+	for i, r := range s {
+		all[i] = newRequired(lower(nil, r.text), true)
+	}
+	return all
 }

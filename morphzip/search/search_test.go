@@ -220,3 +220,21 @@ func TestExpressionsAsRegexp(t *testing.T) {
 		}
 	})
 }
+
+// Of strings of which one has to be there, some with their case and some without.
+func TestExpressionsOfBothCases(t *testing.T) {
+	content := []byte("FOO zz y\nfoo zz y\nbar zz x\nBAR zz x\nname\x00\x00\x00\x00\nother\n")
+	for _, text := range []string{`bar.*x|(?i:foo).*y`, `(?i:foo).*y|bar.*x`, `(bar.*x)|((?i)foo)`, `\x00{4}`, `name\x00+`} {
+		for _, level := range []morphzip.Level{1, 3, 7} {
+			q, err := Expression(false, text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f := compress(t, bytes.Repeat(content, 200), morphzip.Options{Level: level, BlockSize: 4 << 10})
+			got, _ := found(t, f, q, Options{})
+			if want := matches(bytes.Repeat(content, 200), regexp.MustCompile(text), false); got != want {
+				t.Errorf("%s at %s: %d bytes, want %d", text, level, len(got), len(want))
+			}
+		}
+	}
+}
