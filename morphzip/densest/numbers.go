@@ -103,7 +103,7 @@ func (m *lineModel) time(s *slot, f form, v span) error {
 		d := (now.seconds-st.last.seconds)*scale + now.fraction - st.last.fraction
 		d, symbol := m.numbers.code(m.c, min(k, 1)*3, &c, d)
 		st.symbols = st.symbols<<8 | uint64(symbol)
-		if d > 1<<58 || d < -1<<58 {
+		if d > 1<<62 || d < -1<<62 {
 			return ErrCorrupt
 		}
 		total := st.last.seconds*scale + st.last.fraction + d
