@@ -15,16 +15,14 @@ type facts struct {
 	blocks []equations.BlockFacts
 	coded  []equations.CodedFacts
 	deltas []equations.DeltaFacts
-	every  uint64 // blocks seen
 
 	chunks, chunkBytes uint64 // cut, without last ones and those with long runs
 }
 
 const (
 	factsKept = 16
-	// Of so many blocks one is described, of those that have so many bytes.
-	factsEvery = 8
-	factsSize  = 4 << 10
+	// Blocks that have so many bytes are described.
+	factsSize = 4 << 10
 	// The chunks' mean size is told from so many chunks on.
 	chunksTold = 256
 	// Of a column so many numbers are told.
@@ -62,10 +60,7 @@ func (f *facts) block(r *morphzip.Report) {
 	if len(r.Bits) == 0 || len(r.Rest) < factsSize {
 		return // of runs only, or little
 	}
-	if f.every%factsEvery == 0 {
-		f.blocks = keep(f.blocks, r.Facts())
-	}
-	f.every++
+	f.blocks = keep(f.blocks, r.Facts())
 }
 
 // constantRun is how long a run of one byte is that cannot end a chunk, and so
