@@ -195,7 +195,18 @@ func TestDictionary(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "store"), Options{BlockSize: 32 << 10, CompactionShare: -1})
 	r := rand.New(rand.NewSource(1))
 	var sizes []uint64
+	learned := func() bool {
+		s.mu.Lock()
+		st := s.streams["log"]
+		s.mu.Unlock()
+		st.mu.Lock()
+		defer st.mu.Unlock()
+		return st.dictionary.id.number > 0
+	}
 	for i := range 600 {
+		if i == 400 { // there is a block by now, which a dictionary is learned of in the background
+			eventually(t, "a dictionary", learned)
+		}
 		before, _ := s.totalsOr("log")
 		appendText(t, s, "log", logLine(r, i))
 		after, _ := s.totals("log")
