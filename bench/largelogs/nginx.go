@@ -12,8 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"sync"
-	"syscall"
 	"time"
 )
 
@@ -56,36 +54,9 @@ func nginx(ctx context.Context, dir, log string, bytes int64, seed uint64) error
 	if err := os.WriteFile(config, fmt.Appendf(nil, nginxConfig, dir, log, address), 0o600); err != nil {
 		return err
 	}
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	server := exec.CommandContext(ctx, "/usr/sbin/nginx", "-p", dir, "-c", config)
-	server.Cancel = func() error { return server.Process.Signal(syscall.SIGTERM) }
-	server.Stderr = os.Stderr
-	if err := server.Start(); err != nil {
-		return err
-	}
-	err = awaitAddress(ctx, address)
-	var visitors sync.WaitGroup
-	failed := make(chan error, 4)
-	for i := range cap(failed) {
-		visitors.Go(func() {
-			v := newVisitor(seed+uint64(i), address, pages)
-			for size(log) < bytes && ctx.Err() == nil {
-				if err := v.visit(ctx); err != nil {
-					failed <- err
-					return
-				}
-			}
-		})
-	}
-	visitors.Wait()
-	close(failed)
-	for e := range failed {
-		err = errors.Join(err, e)
-	}
-	stop()
-	_ = server.Wait() // it was told to end
-	return err
+	return serve(ctx, exec.Command("/usr/sbin/nginx", "-p", dir, "-c", config), address, log, bytes, func(i uint64) client {
+		return newVisitor(seed+i, address, pages).visit
+	})
 }
 
 // site makes some hundred files, and gives their paths and others'.

@@ -3,15 +3,11 @@ package main
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"os"
 	"os/exec"
 	"strings"
-	"sync"
-	"syscall"
 )
 
 // redis serves clients that come, set and get keys, and go; it logs all that it
@@ -25,38 +21,13 @@ func redis(ctx context.Context, dir, log string, bytes int64, seed uint64) error
 	if err != nil {
 		return err
 	}
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	server := exec.CommandContext(ctx, "redis-server", "--bind", host, "--port", port, "--dir", dir,
+	server := exec.Command("redis-server", "--bind", host, "--port", port, "--dir", dir,
 		"--logfile", log, "--loglevel", "debug", "--save", "10 1000", "--maxmemory", "32mb", "--maxmemory-policy", "allkeys-lru",
 		"--hz", "100", "--daemonize", "no")
-	server.Cancel = func() error { return server.Process.Signal(syscall.SIGTERM) }
-	server.Stderr = os.Stderr
-	if err := server.Start(); err != nil {
-		return err
-	}
-	err = awaitAddress(ctx, address)
-	var clients sync.WaitGroup
-	failed := make(chan error, 4)
-	for i := range cap(failed) {
-		clients.Go(func() {
-			r := rand.New(rand.NewPCG(seed, uint64(i)))
-			for size(log) < bytes && ctx.Err() == nil {
-				if err := redisClient(r, address); err != nil {
-					failed <- err
-					return
-				}
-			}
-		})
-	}
-	clients.Wait()
-	close(failed)
-	for e := range failed {
-		err = errors.Join(err, e)
-	}
-	stop()
-	_ = server.Wait() // it was told to end
-	return err
+	return serve(ctx, server, address, log, bytes, func(i uint64) client {
+		r := rand.New(rand.NewPCG(seed, i))
+		return func(context.Context) error { return redisClient(r, address) }
+	})
 }
 
 // redisClient is one connection, with a few commands.
